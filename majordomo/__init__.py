@@ -1,0 +1,87 @@
+"""majordomo: LLMs from synchronous Python, with the standard library alone.
+
+    from majordomo import parse
+
+    model = parse("box/qwen3:14b, openai/gpt-5-mini")
+    reply = model.generate("Why is the sky blue?", timeout=60)
+    print(reply.text, reply.model, reply.usage.output_tokens)
+
+`LLM_BOX=llama-swap://token@host:8080` in the environment makes `box` a provider.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+__version__ = "0.1.0"
+
+# Where each name of the face lives; a module is imported when its first name is used.
+_HOMES = {
+    "dsn": ("DSN",),
+    "errors": (
+        "APIError",
+        "ChainError",
+        "ConfigError",
+        "DSNError",
+        "DeadlineError",
+        "ErrorKind",
+        "MajordomoError",
+        "ProtocolError",
+        "SpecError",
+        "ToolLoopError",
+        "TransportError",
+        "TruncatedError",
+        "UnsupportedError",
+        "classify",
+    ),
+    "llm": (
+        "Attempt",
+        "Capabilities",
+        "Image",
+        "Message",
+        "Request",
+        "Response",
+        "Text",
+        "Thinking",
+        "Tool",
+        "ToolCall",
+        "ToolResult",
+        "Usage",
+        "assistant",
+        "tool_result",
+        "user",
+    ),
+    "model": ("Done", "ImageModel", "Model", "Provider", "Stream", "TextDelta", "ThinkingDelta", "ToolCallDelta"),
+    "registry": ("Registry", "parse", "parse_image", "register_alias", "register_provider", "register_scheme"),
+}
+_MODULES = ("media", "testing")
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = sorted([*_HOME_OF, *_MODULES])
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from . import media as media
+    from . import testing as testing
+    from .dsn import *
+    from .errors import *
+    from .llm import *
+    from .model import *
+    from .registry import *
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME_OF.get(name)
+    if home is None:
+        if name in _MODULES:
+            return import_module("." + name, __name__)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(import_module("." + home, __name__), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

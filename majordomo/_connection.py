@@ -1,0 +1,364 @@
+"""One connection to a server, every operation of which ends by a deadline.
+
+`http.client.HTTPResponse` reads from whatever `makefile` hands out. Here that is a
+reader that asks the deadline before each `recv`, so that a status line, a header or a
+body that drips in cannot outlast it; connecting, tunnelling, TLS and sending ask the
+same deadline. The connection also remembers whether a byte of the answer has arrived:
+only before the first one may a request be sent again on a fresh connection.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import select
+import socket
+import time
+
+from .deadline import Deadline
+from .errors import ConfigError, TransportError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import ssl
+    from dataclasses import dataclass
+    from typing import Any, Callable, Union
+
+    from .deadline import Pulse
+
+    Limit = Union[Deadline, Pulse]
+else:
+    from ._frozen import dataclass
+
+CONNECT_TIMEOUT = 10.0
+LONGEST_WAIT = 86400.0  # of one operation; sockets take no infinity
+BUFFER = 65536
+CHUNK = 262144  # of an upload, between two looks at whether the server has answered already
+INFORMATIONAL = 32  # answers of status 1xx before the real one
+
+
+@dataclass(frozen=True)
+class Route:
+    """How to get to a server: the key under which a kept connection may serve again.
+
+    proxy: `(host, port, authorization or "")` or None. secure: TLS to the server.
+    """
+
+    host: str
+    port: int
+    secure: bool = False
+    proxy: tuple[str, int, str] | None = None
+
+    @property
+    def tunnelled(self) -> bool:
+        """Whether the proxy is asked for a tunnel (TLS) and not for an absolute URL."""
+        return self.secure and self.proxy is not None
+
+
+class _Wire(io.RawIOBase):
+    """The socket as `http.client` may read it: each `recv` asks the deadline first.
+
+    Holds no reference to its `Connection`, which could not be let go of in time otherwise.
+    """
+
+    def __init__(self, sock: Any, deadline: Limit) -> None:
+        self.sock = sock
+        self.deadline = deadline
+        self.heard = False
+        self.quiet = False
+
+    def readable(self) -> bool:
+        return True
+
+    def wait(self) -> float:
+        """Seconds that the next operation may take; raises DeadlineError."""
+        return min(self.deadline.require(), LONGEST_WAIT)
+
+    def readinto(self, buffer: Any) -> int | None:
+        if self.quiet:
+            return None
+        while True:
+            self.sock.settimeout(self.wait())
+            try:
+                count: int = self.sock.recv_into(buffer)
+            except socket.timeout:
+                continue  # the next look at the deadline says whether that was all
+            if count:
+                self.heard = True
+            return count
+
+
+class Connection:
+    """A connection with one request under way at most.
+
+    deadline: the limit of the request under way. heard: whether a byte of its answer has
+    come. used: when the connection was last let go, in monotonic seconds.
+    """
+
+    def __init__(self, route: Route, deadline: Limit, context: Callable[[], ssl.SSLContext]) -> None:
+        self._wire: Any = None
+        self.used = 0.0
+        limit = _Nearer(deadline, Deadline(CONNECT_TIMEOUT, "connect"))
+        try:
+            host, port = route.proxy[:2] if route.proxy else (route.host, route.port)
+            self._wire = _Wire(_connect(host, port, limit), limit)  # type: ignore[arg-type]
+            self._reader = _Buffer(self._wire, BUFFER)
+            if route.tunnelled:
+                self._tunnel(route)
+            if route.secure:
+                self._secure(route.host, context())
+        except socket.timeout as exc:
+            self.close()
+            deadline.require()
+            raise TransportError(f"{_where(route)} gave no connection within {CONNECT_TIMEOUT:.0f} s") from exc
+        except BaseException:
+            self.close()
+            raise
+        self._wire.deadline = deadline
+
+    @property
+    def heard(self) -> bool:
+        """Whether a byte of the answer to the request under way has come."""
+        return bool(self._wire.heard)
+
+    @property
+    def deadline(self) -> Limit:
+        """The limit of the request under way."""
+        found: Limit = self._wire.deadline
+        return found
+
+    @deadline.setter
+    def deadline(self, limit: Limit) -> None:
+        self._wire.deadline = limit
+
+    def _tunnel(self, route: Route) -> None:
+        assert route.proxy
+        head = f"CONNECT {route.host}:{route.port} HTTP/1.1\r\nHost: {route.host}:{route.port}\r\n"
+        if route.proxy[2]:
+            head += f"Proxy-Authorization: {route.proxy[2]}\r\n"
+        self.send(head.encode("latin-1") + b"\r\n")
+        answer = http.client.HTTPResponse(self, method="CONNECT")  # type: ignore[arg-type]
+        answer.begin()
+        if not 200 <= answer.status < 300:
+            raise TransportError(
+                f"the proxy {route.proxy[0]}:{route.proxy[1]} refused a tunnel: HTTP {answer.status}"
+                "; mend HTTPS_PROXY, or switch the proxy off with ?proxy=off",
+                code="proxy_refused",
+            )
+
+    def _secure(self, host: str, context: ssl.SSLContext) -> None:
+        import ssl
+
+        wire = self._wire
+        try:
+            wire.sock = context.wrap_socket(
+                wire.sock, server_hostname=host.strip("[]"), do_handshake_on_connect=False
+            )
+            wire.sock.settimeout(wire.wait())
+            wire.sock.do_handshake()
+        except ssl.SSLCertVerificationError as exc:
+            reason = getattr(exc, "verify_message", "") or exc.reason
+            raise TransportError(
+                f"the certificate of {host} was not verified: {reason}; name its CA with ?ca=FILE or SSL_CERT_FILE",
+                code="certificate",
+            ) from exc
+
+    def exchange(self, head: bytes, body: bytes | None, method: str) -> http.client.HTTPResponse:
+        """Send a request and read the answer's head.
+
+        A server that answers before it has read all of a large body (413) is heard.
+        """
+        self._wire.heard = False
+        failure: OSError | None = None
+        try:
+            whole = self.send(head if body is None else head + body if len(body) < BUFFER else head)
+            if body is not None and len(body) >= BUFFER:
+                whole = self.send(body)
+        except OSError as exc:
+            if isinstance(exc, TimeoutError):
+                raise
+            failure, whole = exc, False
+        try:
+            answer = self._answer(method)
+        except (OSError, http.client.HTTPException) as exc:
+            if failure is not None and not isinstance(exc, TimeoutError):
+                raise failure from exc
+            raise
+        if not whole:
+            answer.will_close = True
+        return answer
+
+    def _answer(self, method: str) -> http.client.HTTPResponse:
+        for _ in range(INFORMATIONAL):
+            answer = http.client.HTTPResponse(self, method=method)  # type: ignore[arg-type]
+            answer.begin()
+            if not 100 <= answer.status < 200:
+                return answer
+        raise http.client.HTTPException("nothing but 1xx answers")
+
+    def send(self, data: bytes) -> bool:
+        """Send it all; False if the server answered before it had everything."""
+        view, wire = memoryview(data), self._wire
+        while view:
+            wire.sock.settimeout(wire.wait())
+            if len(data) > CHUNK and not self._may_send():
+                return False
+            try:
+                view = view[wire.sock.send(view[:CHUNK]) :]
+            except socket.timeout:
+                pass  # the next look at the deadline says whether that was all
+        return True
+
+    def _may_send(self) -> bool:
+        """Wait until the server takes more; False if it speaks instead.
+
+        Not for TLS, where what can be read need not be the answer.
+        """
+        wire = self._wire
+        return hasattr(wire.sock, "do_handshake") or not _ready(wire.sock, wire.wait(), writing=True)
+
+    def makefile(self, mode: str) -> io.BufferedReader:
+        """What HTTPResponse reads from; one for the life of the connection, so that nothing is lost."""
+        return self._reader
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing has come since the last answer: no end, and no bytes nobody asked for."""
+        try:
+            return not self._reader.waiting() and not _ready(self._wire.sock, 0.0)
+        except (OSError, ValueError):
+            return False
+
+    def close(self) -> None:
+        """Let go of the socket."""
+        wire, self._wire = self._wire, _CLOSED
+        if wire is not None:
+            try:
+                wire.sock.close()
+            except OSError:
+                pass
+
+    __del__ = close  # a kept connection that nobody closes must not warn when the interpreter ends
+
+
+class _Closed:
+    """What a closed connection has for a socket."""
+
+    heard = True
+    sock = io.BytesIO()
+
+
+_CLOSED = _Closed()
+
+
+class _Nearer:
+    """Two limits, the nearer of which counts; the inner one as a socket's timeout would."""
+
+    __slots__ = ("_inner", "_outer")
+
+    def __init__(self, outer: Limit, inner: Deadline) -> None:
+        self._outer, self._inner = outer, inner
+
+    def require(self) -> float:
+        left = self._inner.left()
+        outer = self._outer.require()
+        if left <= 0:
+            raise socket.timeout("timed out while connecting")
+        return min(left, outer)
+
+
+class _Buffer(io.BufferedReader):
+    """A buffered reader that outlives the answers read from it."""
+
+    def close(self) -> None:
+        pass
+
+    def waiting(self) -> bool:
+        """Whether bytes lie in the buffer that nobody has read."""
+        raw: Any = self.raw
+        raw.quiet = True
+        try:
+            return bool(self.peek(1))
+        finally:
+            raw.quiet = False
+
+
+def _connect(host: str, port: int, limit: _Nearer) -> socket.socket:
+    """A TCP connection to the first address that answers, each having a fair part of the time."""
+    addresses = _look_up(host.strip("[]"), port, limit)
+    failure: OSError | None = None
+    for position, (family, kind, protocol, _, address) in enumerate(addresses):
+        wait = limit.require() / (len(addresses) - position)
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.settimeout(min(wait, LONGEST_WAIT))
+            sock.connect(address)
+            _tune(sock)
+            return sock
+        except OSError as exc:
+            sock.close()
+            failure = exc
+        except BaseException:
+            sock.close()
+            raise
+    assert failure is not None
+    raise failure
+
+
+def _tune(sock: socket.socket) -> None:
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, seconds in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 30), ("TCP_KEEPCNT", 4)):
+        if hasattr(socket, option):  # a model that loads for minutes must outlive a NAT's memory
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), seconds)
+
+
+def _look_up(host: str, port: int, limit: _Nearer) -> list[Any]:
+    """The addresses of a host.
+
+    `getaddrinfo` knows no timeout, so a name is looked up in a short thread, which is
+    left behind if it does not end in time. A literal address needs none.
+    """
+    if ":" in host or host.rpartition(".")[2].isdigit():
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    import threading
+
+    found: list[Any] = []
+
+    def ask() -> None:
+        try:
+            found.append(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except Exception as exc:  # handed over to the thread that waits
+            found.append(exc)
+
+    thread = threading.Thread(target=ask, name="majordomo-getaddrinfo", daemon=True)
+    thread.start()
+    while not found:
+        thread.join(min(limit.require(), LONGEST_WAIT))
+    if isinstance(found[0], UnicodeError):
+        raise ConfigError(f"{host} is no host name") from found[0]
+    if isinstance(found[0], Exception):
+        raise found[0]
+    if not found[0]:
+        raise socket.gaierror(f"no address for {host}")
+    return list(found[0])
+
+
+def _ready(sock: Any, timeout: float, writing: bool = False) -> bool:
+    """Whether a socket can be read; with `writing`, wait until it can be read or written."""
+    if hasattr(select, "poll"):
+        poller = select.poll()
+        poller.register(sock, select.POLLIN | (select.POLLOUT if writing else 0))
+        return any(flags & ~select.POLLOUT for _, flags in poller.poll(min(timeout, LONGEST_WAIT) * 1000))
+    return bool(select.select([sock], [sock] if writing else [], [], timeout)[0])
+
+
+def _where(route: Route) -> str:
+    if route.proxy:
+        return f"the proxy {route.proxy[0]}:{route.proxy[1]}"
+    return f"{route.host}:{route.port}"
+
+
+def now() -> float:
+    """Monotonic seconds, as `Connection.used` has them."""
+    return time.monotonic()

@@ -1,0 +1,109 @@
+"""Bytes of a stream in, events out: server-sent events and the lines around them.
+
+Pure, and indifferent to how the bytes were split: any cut, also inside a character or
+between CR and LF, gives the same events. What servers do beside the standard is met
+here too: a line that is bare JSON (llama-swap reports a failed start so), and a whole
+JSON document where a stream was asked for.
+"""
+
+from __future__ import annotations
+
+from .errors import ProtocolError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Tuple
+
+    Event = Tuple[str, bytes]
+
+__all__ = ["EventDecoder"]
+
+
+class EventDecoder:
+    """Feed bytes, get `(event name, data)`; the name is `""` where the stream gives none.
+
+    A comment is no event, and neither is an event without data. A line that starts
+    with `{` is an event of its own. If the stream as a whole is no event stream but
+    one JSON document, `close` gives it as the only event.
+    """
+
+    def __init__(self) -> None:
+        self._rest: list[bytes] = []  # the pieces of an unfinished line
+        self._after_cr = False  # the last line ended in CR: an LF that follows belongs to it
+        self._name = ""
+        self._data: list[bytes] = []
+        self._document: list[bytes] | None = None
+        self._begun = False
+
+    def feed(self, chunk: bytes) -> list[Event]:
+        """The events that this chunk completes."""
+        if not self._begun:
+            chunk = self._begin(chunk)
+        if self._document is not None:
+            self._document.append(chunk)
+            return []
+        if b"\r" in chunk or self._after_cr:
+            chunk = self._plain_ends(chunk)
+        if b"\n" not in chunk:
+            if chunk:
+                self._rest.append(chunk)
+            return []
+        if self._rest:
+            chunk = b"".join([*self._rest, chunk])
+        lines = chunk.split(b"\n")
+        last = lines.pop()
+        self._rest = [last] if last else []
+        events: list[Event] = []
+        for line in lines:
+            if line.startswith(b"data:"):
+                self._data.append(line[6:] if line[5:6] == b" " else line[5:])
+            elif not line:
+                if self._data:
+                    events.append((self._name, self._data[0] if len(self._data) == 1 else b"\n".join(self._data)))
+                    self._data = []
+                self._name = ""
+            elif line.startswith(b"{"):
+                events.append(("", line))
+            elif line.startswith(b"event:"):
+                self._name = line[6:].strip().decode("utf-8", "replace")
+            elif line == b"data":
+                self._data.append(b"")
+        return events
+
+    def close(self) -> list[Event]:
+        """The stream is over: the event it left without a blank line, or the document."""
+        if self._document is not None:
+            document, self._document = b"".join(self._document), []
+            return [("", document)] if document.strip() else []
+        self._begun = True
+        return self.feed(b"\n\n")
+
+    def _begin(self, chunk: bytes) -> bytes:
+        """Look at the first bytes: a BOM goes, a JSON document or a web page is told apart."""
+        start = b"".join([*self._rest, chunk])
+        self._rest = []
+        if len(start) < 3 and b"\xef\xbb\xbf".startswith(start):
+            self._rest = [start]
+            return b""
+        if start.startswith(b"\xef\xbb\xbf"):
+            start = start[3:]
+        shown = start.lstrip(b" \t\r\n")
+        if not shown:
+            return b""  # blank lines keep the connection alive and mean nothing
+        self._begun = True
+        if shown[:1] in b"{[":
+            self._document = []
+        elif shown[:1] == b"<":
+            raise ProtocolError("the answer is a web page, not an event stream: is the URL right?")
+        return start
+
+    def _plain_ends(self, chunk: bytes) -> bytes:
+        if self._after_cr and chunk.startswith(b"\n"):
+            chunk = chunk[1:]
+            self._after_cr = False
+            if not chunk:
+                return chunk
+        if chunk:
+            self._after_cr = chunk.endswith(b"\r")
+        return chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+

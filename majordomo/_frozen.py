@@ -1,0 +1,180 @@
+"""Frozen dataclasses without the price of the `dataclasses` module.
+
+Importing `dataclasses` (with `inspect` and `ast` behind it) and building a dozen
+classes costs more than a tenth of a whole process that asks one question; see
+`bench/process.py`. The values of this library are dataclasses all the same:
+`dataclasses.fields`, `replace`, `asdict` and `is_dataclass` work on them, because
+what those look for is made when it is first asked for, and so is each `__init__`.
+
+Type checkers are shown the real module: import from here as
+`if TYPE_CHECKING: from dataclasses import dataclass, field` / `else: from ._frozen ...`.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, TypeVar
+
+    T = TypeVar("T")
+
+_MISSING: Any = object()
+
+
+class _Field:
+    """What a class body says of one field beside its type."""
+
+    __slots__ = ("default", "default_factory", "repr", "compare")
+
+    def __init__(self, default: Any, default_factory: Any, repr: bool, compare: bool) -> None:
+        self.default = default
+        self.default_factory = default_factory
+        self.repr = repr
+        self.compare = compare
+
+
+def field(
+    *,
+    default: Any = _MISSING,
+    default_factory: Any = _MISSING,
+    repr: bool = True,
+    compare: bool = True,
+) -> Any:
+    """`dataclasses.field`, as far as the values here need it."""
+    return _Field(default, default_factory, repr, compare)
+
+
+class _Late:
+    """A class attribute that is made, and put in its own place, when first asked for."""
+
+    def __init__(self, owner: type, name: str, make: Callable[[type], Any]) -> None:
+        self._owner, self._name, self._make = owner, name, make
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        setattr(self._owner, self._name, self._make(self._owner))
+        return getattr(self._owner if instance is None else instance, self._name)
+
+
+def dataclass(*, frozen: bool = True) -> Callable[[type[T]], type[T]]:
+    """`dataclasses.dataclass(frozen=True)`; other flags are not offered.
+
+    A field declared by a base class comes first, as in the standard library.
+    """
+    assert frozen, "the values of this library are frozen"
+    return _frozen
+
+
+def _frozen(cls: type[T]) -> type[T]:
+    fields: dict[str, _Field] = dict(getattr(cls, "_fields", {}))
+    for name in cls.__dict__.get("__annotations__", {}):
+        given = cls.__dict__.get(name, _MISSING)
+        if not isinstance(given, _Field):
+            given = _Field(given, _MISSING, True, True)
+        elif given.default is not _MISSING:
+            setattr(cls, name, given.default)
+        elif name in cls.__dict__:
+            delattr(cls, name)
+        fields[name] = given
+    for name, value in {
+        "_fields": fields,
+        "_shown": tuple(n for n, f in fields.items() if f.repr),
+        "_compared": tuple(n for n, f in fields.items() if f.compare),
+        "__match_args__": tuple(fields),
+        "__init__": _Late(cls, "__init__", _make_init),
+        "__dataclass_fields__": _Late(cls, "__dataclass_fields__", _make_fields),
+        "__dataclass_params__": _Late(cls, "__dataclass_params__", _make_params),
+        "__setattr__": _refuse,
+        "__delattr__": _refuse,
+        "__eq__": _eq,
+        "__hash__": _hash,
+        "__replace__": replace,
+    }.items():
+        setattr(cls, name, value)
+    if "__repr__" not in cls.__dict__:
+        cls.__repr__ = _repr  # type: ignore[method-assign,assignment]
+    return cls
+
+
+def replace(value: T, **changes: Any) -> T:
+    """`dataclasses.replace`: a copy of a value with some fields changed, checked anew."""
+    return type(value)(**{**{n: value.__dict__[n] for n in type(value)._fields}, **changes})  # type: ignore[attr-defined]
+
+
+def _make_init(cls: type) -> Any:
+    """Compile the `__init__` that the class body declares."""
+    fields: dict[str, _Field] = cls._fields  # type: ignore[attr-defined]
+    scope: dict[str, Any] = {"_MISSING": _MISSING}
+    head, body = [], ["d = self.__dict__"]
+    for name, spec in fields.items():
+        if spec.default_factory is not _MISSING:
+            scope["_f_" + name] = spec.default_factory
+            head.append(f"{name}=_MISSING")
+            body.append(f"d['{name}'] = _f_{name}() if {name} is _MISSING else {name}")
+            continue
+        if spec.default is not _MISSING:
+            scope["_d_" + name] = spec.default
+            head.append(f"{name}=_d_{name}")
+        else:
+            head.append(name)
+        body.append(f"d['{name}'] = {name}")
+    if hasattr(cls, "__post_init__"):
+        body.append("self.__post_init__()")
+    source = f"def __init__(self, {', '.join(head)}):\n " + "\n ".join(body)
+    exec(source, scope)  # the field names of a class of ours, never data
+    init = scope["__init__"]
+    init.__qualname__ = f"{cls.__qualname__}.__init__"
+    init.__annotations__ = {n: t for n, t in _annotations(cls).items() if n in fields}
+    return init
+
+
+def _annotations(cls: type) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    for base in reversed(cls.__mro__):
+        merged.update(base.__dict__.get("__annotations__", {}))
+    return merged
+
+
+def _twin(cls: type) -> Any:
+    """The same class as the standard library would have built it."""
+    import dataclasses
+
+    types = _annotations(cls)
+    rows = []
+    for name, spec in cls._fields.items():  # type: ignore[attr-defined]
+        given: dict[str, Any] = {"repr": spec.repr, "compare": spec.compare}
+        if spec.default is not _MISSING:
+            given["default"] = spec.default
+        if spec.default_factory is not _MISSING:
+            given["default_factory"] = spec.default_factory
+        rows.append((name, types[name], dataclasses.field(**given)))
+    return dataclasses.make_dataclass(cls.__name__, rows, frozen=True)
+
+
+def _make_fields(cls: type) -> Any:
+    return _twin(cls).__dataclass_fields__
+
+
+def _make_params(cls: type) -> Any:
+    return _twin(cls).__dataclass_params__
+
+
+def _refuse(self: Any, name: str, *value: Any) -> None:
+    from dataclasses import FrozenInstanceError
+
+    raise FrozenInstanceError(f"cannot change {name!r}: {type(self).__name__} is frozen; copy it with replace")
+
+
+def _eq(self: Any, other: Any) -> bool:
+    if type(other) is not type(self):
+        return NotImplemented
+    mine, theirs = self.__dict__, other.__dict__
+    return all(mine[name] == theirs[name] for name in self._compared)
+
+
+def _hash(self: Any) -> int:
+    return hash(tuple(self.__dict__[name] for name in self._compared))
+
+
+def _repr(self: Any) -> str:
+    shown = ", ".join(f"{name}={self.__dict__[name]!r}" for name in self._shown)
+    return f"{type(self).__qualname__}({shown})"

@@ -1,0 +1,595 @@
+"""The transport: `urllib.request` in, JSON or bytes out, every failure an error of ours.
+
+`do_json` asks and reads one JSON answer, `fetch` the same without reading it as JSON,
+`stream` hands out the bytes as they come. All three take a `Client`, which owns what
+may be shared: kept connections, the TLS context, the proxies of the environment. The
+opener has two handlers of our own and none of urllib's: nothing is followed, nothing is
+sent that was not asked for, and a status is never an exception from below.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import socket
+import urllib.request
+from urllib.error import URLError
+from urllib.parse import quote, unquote, urlsplit
+
+from . import _json
+from ._connection import Connection, Route, now
+from .deadline import Deadline, Pulse
+from .errors import APIError, ConfigError, MajordomoError, ProtocolError, TransportError, TruncatedError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Iterator, Mapping
+    from typing import Any, Callable
+
+    ReadError = Callable[[int, str], "tuple[str, str | None, str | None, float | None]"]
+
+CAP = 64 * 1024 * 1024  # bytes of an answer
+ERROR_CAP = 64 * 1024  # bytes of an error's body that are read
+BODY_CAP = 4000  # characters of it that an APIError keeps
+MESSAGE_CAP = 300  # characters of a server's words in a message
+IDLE_CAP = 60.0  # seconds after which a kept connection is not trusted any more
+KEPT = 32  # idle connections to one server
+GRACE = 0.02  # seconds a finished stream gets for its last bytes, so that the connection can serve again
+
+_ALIVE = ("localhost", "127.0.0.1", "::1")
+
+
+class Client:
+    """What requests share: kept connections, the TLS context, proxies, the User-Agent.
+
+    ssl_context: used as it is, made when first needed if None. ca: a file of CA
+    certificates to trust instead of the system's. proxies: False switches them off.
+    """
+
+    def __init__(
+        self,
+        *,
+        user_agent: str = "majordomo",
+        ssl_context: ssl.SSLContext | None = None,
+        ca: str | None = None,
+        proxies: bool = True,
+    ) -> None:
+        self.user_agent = user_agent
+        self._context = ssl_context
+        self._ca = ca
+        self._proxies: dict[str, str] | None = None if proxies else {}
+        self._idle: dict[Route, list[Connection]] = {}
+        self._pid = os.getpid()
+        self._opener = urllib.request.OpenerDirector()
+        self._opener.addheaders = []
+        self._opener.add_handler(_Handler(self))
+
+    def open(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, deadline: Deadline | Pulse
+    ) -> Answer:
+        """Send a request; the answer's head has come, its body has not been read."""
+        request = urllib.request.Request(url, body, method=method)
+        request.headers = dict(headers)
+        request.deadline = deadline  # type: ignore[attr-defined]
+        answer: Answer = self._opener.open(request)  # type: ignore[assignment]
+        return answer
+
+    def connection(self, route: Route, deadline: Deadline | Pulse, fresh: bool = False) -> tuple[Connection, bool]:
+        """A connection, and whether it has served before.
+
+        No lock: a list's pop and append are atomic. A forked child drops what its parent
+        keeps; closing its copies says nothing to the servers.
+        """
+        if self._pid != os.getpid():
+            self._pid, self._idle = os.getpid(), {}
+        kept = self._idle.get(route)
+        while kept and not fresh:
+            try:
+                connection = kept.pop()
+            except IndexError:  # another thread was faster
+                break
+            if now() - connection.used < IDLE_CAP and connection.idle:
+                connection.deadline = deadline
+                return connection, True
+            connection.close()
+        return Connection(route, deadline, self.context), False
+
+    def keep(self, route: Route, connection: Connection) -> None:
+        """Take back a connection whose answer was read to its end."""
+        kept = self._idle.setdefault(route, [])
+        if len(kept) < KEPT and self._pid == os.getpid():
+            connection.used = now()
+            kept.append(connection)
+        else:
+            connection.close()
+
+    def close(self) -> None:
+        """Close the kept connections; the client can go on being used."""
+        idle, self._idle = self._idle, {}
+        for kept in idle.values():
+            for connection in kept:
+                connection.close()
+
+    def context(self) -> ssl.SSLContext:
+        """The TLS context; ConfigError if the CA file cannot be read."""
+        if self._context is None:
+            import ssl
+
+            try:
+                self._context = ssl.create_default_context(cafile=self._ca)
+            except OSError as exc:  # ssl.SSLError is one
+                raise ConfigError(f"the CA file {self._ca or 'of the environment'} cannot be read: {exc}") from exc
+        return self._context
+
+    def route(self, scheme: str, host: str, port: int) -> Route:
+        """The way to a server, through the environment's proxy unless it is on this machine."""
+        secure = scheme == "https"
+        if self._proxies == {} or is_loopback(host):
+            return Route(host, port, secure)
+        if self._proxies is None:
+            self._proxies = urllib.request.getproxies()
+        proxy = self._proxies.get(scheme) or self._proxies.get("all")
+        if not proxy or urllib.request.proxy_bypass(f"{host}:{port}"):
+            return Route(host, port, secure)
+        return Route(host, port, secure, _proxy(proxy))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine: never behind a proxy."""
+    bare = host.strip("[]").lower()
+    return bare in _ALIVE or bare.startswith("127.") or bare.endswith(".localhost") or bare in ("0.0.0.0", "::")
+
+
+def _proxy(url: str) -> tuple[str, int, str]:
+    """A proxy's URL as (host, port, Proxy-Authorization)."""
+    try:
+        split = urlsplit(url if "://" in url else "http://" + url)
+        host, port = split.hostname, split.port or (443 if split.scheme == "https" else 80)
+    except ValueError:
+        host, port, split = None, 0, urlsplit("")
+    if not host or split.scheme not in ("http", "https"):
+        kind = split.scheme if split.scheme.startswith("socks") else "this"
+        raise ConfigError(f"the environment names a proxy that cannot be used ({kind} URL); try ?proxy=off")
+    authorization = ""
+    if split.username is not None:
+        from base64 import b64encode
+
+        pair = f"{unquote(split.username)}:{unquote(split.password or '')}"
+        authorization = "Basic " + b64encode(pair.encode()).decode("ascii")
+    return (f"[{host}]" if ":" in host else host), port, authorization
+
+
+class _Handler(urllib.request.BaseHandler):
+    """Opens http and https URLs over kept connections."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def http_open(self, request: Any) -> Answer:
+        client, deadline = self._client, request.deadline
+        secure = request.type == "https"
+        host, port = _host_port(request.host, 443 if secure else 80)
+        route = client.route(request.type, host, port)
+        target = request.full_url if route.proxy and not secure else request.selector
+        lines = [f"{request.get_method()} {target} HTTP/1.1", f"Host: {request.host}"]
+        lines += [f"{name}: {value}" for name, value in request.headers.items()]
+        if route.proxy and route.proxy[2] and not secure:
+            lines.append(f"Proxy-Authorization: {route.proxy[2]}")
+        if request.data is not None:
+            lines.append(f"Content-Length: {len(request.data)}")
+        head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+        connection, reused = client.connection(route, deadline)
+        while True:
+            try:
+                return Answer(client, route, connection, connection.exchange(head, request.data, request.get_method()))
+            except (ConnectionError, http.client.BadStatusLine) as exc:
+                # RemoteDisconnected is both. A connection that died while nobody used it
+                # may be replaced, once, and only while no byte of the answer has come.
+                gone = reused and not connection.heard and isinstance(exc, ConnectionError)
+                connection.close()
+                if not gone:
+                    raise
+            except BaseException:
+                connection.close()
+                raise
+            connection, reused = client.connection(route, deadline, fresh=True)
+
+    https_open = http_open
+
+
+def _host_port(netloc: str, default: int) -> tuple[str, int]:
+    host, colon, port = netloc.rpartition(":")
+    if colon and not port.endswith("]"):
+        return host, int(port)
+    return netloc, default
+
+
+class Answer:
+    """An answer whose head has come.
+
+    status, headers: as HTTP has them; the body is read once, by `read` or `chunks`.
+    Whoever holds an `Answer` closes it; read to its end, its connection serves again.
+    """
+
+    def __init__(self, client: Client, route: Route, connection: Connection, inner: http.client.HTTPResponse) -> None:
+        self._client, self._route, self._connection, self._inner = client, route, connection, inner
+        self.status = inner.status
+        self.headers = inner.headers
+        self._decode: Callable[[bytes], bytes] | None = None
+        encoding = (inner.headers.get("Content-Encoding") or "").strip().lower()
+        if encoding not in ("", "identity"):
+            self._decode = _decompress(encoding)
+
+    def info(self) -> Any:
+        """The headers, under the name that urllib knows."""
+        return self.headers
+
+    def chunks(self, cap: int = CAP) -> Iterator[bytes]:
+        """The body, piece by piece as it comes.
+
+        Raises TruncatedError if it ends before its announced end, ProtocolError above `cap` bytes.
+        """
+        inner, total = self._inner, 0
+        announced = inner.length
+        if announced is not None and announced > cap:
+            raise _too_big(cap)
+        read1, decode = inner.read1, self._decode
+        while True:
+            chunk = read1(65536)
+            if not chunk:
+                break
+            if decode is not None:
+                chunk = decode(chunk)
+            total += len(chunk)
+            if total > cap:
+                raise _too_big(cap)
+            yield chunk
+        if inner.length:
+            raise TruncatedError(f"the answer was cut: {inner.length} of {announced} bytes did not come")
+        self._keep()
+
+    def read(self, cap: int = CAP) -> bytes:
+        """The whole body; raises as `chunks` does."""
+        inner = self._inner
+        if inner.length is not None and inner.length <= cap and self._decode is None:
+            body = inner.read()
+            self._keep()
+            return body
+        return b"".join(self.chunks(cap))
+
+    def limit(self, deadline: Deadline) -> None:
+        """From here on, this deadline holds."""
+        self._connection.deadline = deadline
+
+    def drain(self) -> None:
+        """The content has ended: if the last bytes of the body are at hand, keep the connection."""
+        connection, inner = self._connection, self._inner
+        if connection is _LET_GO:
+            return
+        if inner.isclosed() or inner.length == 0:
+            return self._keep()
+        connection.deadline = Deadline(GRACE)
+        try:
+            if inner.chunked and len(inner.read1(1024)) == 0 and inner.isclosed():
+                return self._keep()
+        except (MajordomoError, OSError, http.client.HTTPException):
+            pass
+        self.close()
+
+    def _keep(self) -> None:
+        inner = self._inner
+        if inner.will_close or not (inner.isclosed() or inner.length == 0):
+            return self.close()
+        connection, self._connection = self._connection, _LET_GO
+        if connection is not _LET_GO:
+            self._client.keep(self._route, connection)
+
+    def close(self) -> None:
+        """Let go of the connection, if it is still held."""
+        connection, self._connection = self._connection, _LET_GO
+        connection.close()
+
+    def __enter__(self) -> Answer:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+class _Nothing:
+    def close(self) -> None:
+        pass
+
+
+_LET_GO: Any = _Nothing()
+
+
+def _too_big(cap: int) -> ProtocolError:
+    return ProtocolError(f"the answer is larger than {cap // 2**20} MiB")
+
+
+def _decompress(encoding: str) -> Callable[[bytes], bytes]:
+    """A decoder for a body that is compressed though nobody asked for it."""
+    import zlib
+
+    if encoding not in ("gzip", "x-gzip", "deflate"):
+        raise ProtocolError(f"the answer is encoded as {encoding[:40]!r}, which was not asked for")
+    inner = zlib.decompressobj(47)  # gzip or zlib, told apart by the header
+
+    def decode(chunk: bytes) -> bytes:
+        try:
+            plain = inner.decompress(chunk, CAP)
+        except zlib.error as exc:
+            raise ProtocolError(f"the answer says it is {encoding} and is not") from exc
+        if inner.unconsumed_tail:
+            raise _too_big(CAP)
+        return plain
+
+    return decode
+
+
+_DEFAULT = {"Content-Type": "application/json", "Accept": "application/json", "Accept-Encoding": "identity"}
+
+
+def do_json(client: Client, method: str, url: str, payload: Any = None, **how: Any) -> Any:
+    """Send `payload` as JSON and read the answer as JSON; takes what `fetch` takes.
+
+    Raises what `fetch` raises, and ProtocolError if a 2xx is not JSON.
+    """
+    return _json.loads(fetch(client, method, url, payload, **how))
+
+
+def fetch(client: Client, method: str, url: str, payload: Any = None, **how: Any) -> bytes:
+    """Send `payload` as JSON and give the body of the 2xx answer as bytes; takes what `stream` takes."""
+    with stream(client, method, url, payload, **how) as source:
+        return source.read()
+
+
+def stream(
+    client: Client,
+    method: str,
+    url: str,
+    payload: Any = None,
+    *,
+    deadline: Deadline,
+    headers: Mapping[str, str] | None = None,
+    secret: str | None = None,
+    read_error: ReadError | None = None,
+    idle_timeout: float | None = None,
+) -> Source:
+    """Send `payload` (None for no body) as JSON and hand out the 2xx answer as a `Source`.
+
+    secret: a token that the server may echo; it is blotted out of every error.
+    read_error: reads (status, body) of an error into (message, code, param, retry_after).
+    Raises APIError for any other status, 3xx included, TransportError, TruncatedError,
+    ProtocolError and DeadlineError; nothing from below.
+    """
+    body = None if payload is None else _json.dumps(payload).encode("ascii")
+    sent = {**_DEFAULT, "User-Agent": client.user_agent, **(headers or {})}
+    return Source(client, method, url, sent, body, deadline, secret, read_error, idle_timeout)
+
+
+class Source:
+    """A 2xx answer, open: an iterator of the bytes as they come, and a context manager."""
+
+    def __init__(
+        self,
+        client: Client,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        deadline: Deadline,
+        secret: str | None,
+        read_error: ReadError | None,
+        idle_timeout: float | None,
+    ) -> None:
+        self._secret, self._url = secret, url
+        limit: Deadline | Pulse = deadline
+        if idle_timeout is not None:
+            limit = Pulse(deadline, idle_timeout)
+            self.beat = limit.beat
+        with _Border(url, secret):
+            self._answer = answer = client.open(method, url, headers, body, limit)
+        if not 200 <= answer.status < 300:
+            with answer:
+                raise _api_error(answer, url, secret, read_error)
+
+    def beat(self) -> None:
+        """Content has come; counts for `idle_timeout`."""
+
+    def read(self) -> bytes:
+        """The whole body."""
+        with _Border(self._url, self._secret):
+            return self._answer.read()
+
+    def __iter__(self) -> Iterator[bytes]:
+        with _Border(self._url, self._secret):
+            yield from self._answer.chunks()
+
+    def limit(self, deadline: Deadline) -> None:
+        """From here on, this deadline holds."""
+        self._answer.limit(deadline)
+
+    def drain(self) -> None:
+        """No more content is wanted; keep the connection if the body ends here."""
+        self._answer.drain()
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._answer.close()
+
+    def __enter__(self) -> Source:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._answer.close()
+
+
+class _Border:
+    """What goes wrong below leaves it as an error of ours, its cause kept, no token in it."""
+
+    __slots__ = ("_secret", "_url")
+
+    def __init__(self, url: str, secret: str | None) -> None:
+        self._url, self._secret = url, secret
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if not isinstance(error, Exception):
+            return
+        translated = _translate(error, self._url)
+        blot(error, self._secret)
+        blot(translated, self._secret)
+        if translated is not error:
+            raise translated from error
+
+
+def _translate(error: Exception, url: str) -> Exception:
+    """What went wrong below, as an error of ours; anything unknown passes through."""
+    if isinstance(error, MajordomoError):
+        return error
+    if isinstance(error, URLError) and isinstance(error.reason, Exception):
+        error = error.reason
+    where = urlsplit(url).netloc
+    for cls, message in _MESSAGES:
+        if isinstance(error, cls):
+            return TransportError(f"{where} {message}")
+    if isinstance(error, http.client.IncompleteRead):
+        return TruncatedError(f"{where} closed the connection in the middle of its answer")
+    if isinstance(error, http.client.HTTPException):
+        return TransportError(f"{where} answered with something that is not HTTP ({type(error).__name__})")
+    if isinstance(error, OSError):
+        text = error.strerror or str(error) or type(error).__name__
+        return TransportError(f"{where}: {_line(text, MESSAGE_CAP)}")
+    if isinstance(error, ValueError):
+        return TransportError(f"{where} answered with something that is not HTTP ({type(error).__name__})")
+    return error
+
+
+_MESSAGES: tuple[tuple[type[BaseException], str], ...] = (
+    (socket.gaierror, "was not found: no such host name, or no name server to ask"),
+    (http.client.RemoteDisconnected, "closed the connection without an answer"),
+    (ConnectionRefusedError, "refused the connection: is the server running?"),
+    (ConnectionResetError, "reset the connection"),
+    (BrokenPipeError, "closed the connection while the request was being sent"),
+)
+
+
+def _api_error(answer: Answer, url: str, secret: str | None, read_error: ReadError | None) -> APIError:
+    """A non-2xx answer as the error it is."""
+    status, headers = answer.status, answer.headers
+    if 300 <= status < 400:
+        place = urlsplit(str(headers.get("Location") or "")).netloc.rpartition("@")[2]
+        message = f"redirected to {place or 'another path'}, which is never followed; name the final URL in the DSN"
+        return APIError(status, _line(message, MESSAGE_CAP), request_id=_request_id(headers))
+    text = blotted(_error_body(answer), secret)
+    message, code, param, wait = (read_error or _plain_error)(status, text)
+    told = retry_after(headers)
+    return APIError(
+        status,
+        _line(message, MESSAGE_CAP),
+        code,
+        _request_id(headers),
+        wait if told is None else told,
+        text[:BODY_CAP],
+        param=param,
+    )
+
+
+def _error_body(answer: Answer) -> str:
+    """The start of an error's body; an error with half a body is still that error."""
+    pieces, total = [], 0
+    try:
+        for chunk in answer.chunks():
+            pieces.append(chunk)
+            total += len(chunk)
+            if total >= ERROR_CAP:
+                break
+    except (MajordomoError, OSError, http.client.HTTPException, ValueError):
+        pass
+    return b"".join(pieces)[:ERROR_CAP].decode("utf-8", "replace")
+
+
+def _plain_error(status: int, text: str) -> tuple[str, str | None, str | None, float | None]:
+    return text, None, None, None
+
+
+def _line(text: str, cap: int) -> str:
+    """Somebody else's words on one line, with nothing that could drive a terminal, cut to `cap`."""
+    if text.lstrip()[:1] == "<":
+        import re
+
+        text = re.sub(r"<(script|style).*?</\1>|<[^>]*>", " ", text[:8000], flags=re.S | re.I)
+    line = " ".join("".join(c if c.isprintable() else " " for c in text[: cap * 4]).split())
+    return line if len(line) <= cap else line[: cap - 3] + "..."
+
+
+def _request_id(headers: Any) -> str | None:
+    for name in ("x-request-id", "request-id", "cf-ray"):
+        found = headers.get(name)
+        if found:
+            return _line(found, 100)
+    return None
+
+
+def retry_after(headers: Any) -> float | None:
+    """Seconds a server asks to wait, None if it does not, or says nonsense.
+
+    `retry-after-ms` wins; `Retry-After` is seconds (decimals too) or an HTTP date, which
+    counts from the answer's own `Date`, so that a wrong clock here does no harm.
+    Source: RFC 9110 section 10.2.3; openai-python for the milliseconds.
+    """
+    for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        value = (headers.get(name) or "").strip()
+        try:
+            seconds = float(value) * scale
+        except ValueError:
+            continue
+        if 0 <= seconds < float("inf"):  # false for nan
+            return seconds
+    return _until(headers.get("retry-after") or "", headers.get("date"))
+
+
+def _until(date: str, since: str | None) -> float | None:
+    import time
+    from email.utils import mktime_tz, parsedate_tz
+
+    try:
+        there = parsedate_tz(date)
+        here = parsedate_tz(since) if since else None
+        if there is None:
+            return None
+        return max(0.0, mktime_tz(there) - (mktime_tz(here) if here else time.time()))
+    except (ValueError, OverflowError, TypeError, IndexError):
+        return None
+
+
+def blotted(text: str, secret: str | None) -> str:
+    """A text without a token, in its plain and its percent-encoded form."""
+    if not secret:
+        return text
+    for form in {secret, quote(secret, safe=""), quote(secret)}:
+        text = text.replace(form, "***")
+    return text
+
+
+def blot(error: BaseException | None, secret: str | None) -> None:
+    """Take a token out of an error and of all that it was raised from."""
+    seen: set[int] = set()
+    while secret and error is not None and id(error) not in seen:
+        seen.add(id(error))
+        error.args = tuple(_clean(arg, secret) for arg in error.args)
+        for name, value in list(getattr(error, "__dict__", {}).items()):
+            if isinstance(value, (str, bytes)):
+                setattr(error, name, _clean(value, secret))
+        error = error.__cause__ or error.__context__
+
+
+def _clean(value: Any, secret: str) -> Any:
+    if isinstance(value, str):
+        return blotted(value, secret)
+    return value.replace(secret.encode(), b"***") if isinstance(value, bytes) else value

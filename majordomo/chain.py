@@ -1,0 +1,382 @@
+"""Failover: the only place that decides to try, skip, retry or give up.
+
+What a failure means is one table (`ErrorKind` -> `_Rule`); what is remembered of it
+between calls is `health`'s. A call makes at most `retries` + 1 passes over its targets:
+
+    pass 1      every target in order, those that cool down last, soonest due first
+    pass 2...   those that failed in a way that may pass, after a backoff
+
+Answers, streams and (later) pictures go through the same loop. It ends when a target has
+begun to answer; a stream that breaks after that is the reader's to know.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+import time
+
+from . import media
+from .deadline import Deadline, as_timeout, backoff
+from .errors import ChainError, DeadlineError, ErrorKind, MajordomoError, UnsupportedError, classify
+from .health import COOLING_KINDS, key_of
+from .llm import Attempt
+from .model import Done, Model
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from dataclasses import dataclass, replace
+    from typing import Any, Callable
+
+    from .health import MemoryHealth
+    from .llm import Request, Response
+    from .model import StreamEvent
+else:
+    from ._frozen import dataclass, replace
+
+__all__ = ["Chain", "Policy"]
+
+LONGEST_UNASKED_WAIT = 120.0  # seconds a call without a timeout waits for a Retry-After (as openai-python)
+
+# Kinds that may pass: the target is tried again in the same call. Which kinds cool a
+# target down stands in `health.COOLING_KINDS`; `DEADLINE` alone stops the chain.
+_PASSING_KINDS = frozenset((ErrorKind.TRANSIENT, ErrorKind.RATE_LIMITED))
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How calls of one registry fail over; see `Registry` for the settings."""
+
+    health: MemoryHealth
+    timeout: float | None = None
+    attempt_timeout: float | None = None
+    retries: int = 2
+    on_attempt: Callable[[Attempt], None] | None = None
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    random: Callable[[], float] = random.random
+
+
+class Chain(Model):
+    """Targets in order, tried until one answers; what `parse` returns, also for one target.
+
+    name: the targets, joined by commas. capabilities: those of the first target.
+    """
+
+    def __init__(self, targets: Sequence[Model], policy: Policy, remake: tuple[Any, ...] | None = None) -> None:
+        self.targets = tuple(targets)
+        self.policy = policy
+        self.name = ", ".join(target.name for target in self.targets)
+        self.capabilities = self.targets[0].capabilities
+        self.base_url = getattr(self.targets[0], "base_url", "")
+        self._keys = tuple(key_of(target.name, getattr(target, "base_url", "")) for target in self.targets)
+        self._remake = remake
+
+    def complete(self, request: Request, deadline: Deadline) -> Response:
+        """The answer of the first target that has one."""
+        call = _Call(self, request, deadline)
+        response: Response = call.run(lambda target, fitted, limit: _complete(target, fitted, limit))
+        call.answered()
+        return call.finished(response)
+
+    def events(self, request: Request, deadline: Deadline) -> Iterator[StreamEvent]:
+        """The events of the first target that gives one."""
+        call = _Call(self, request, deadline)
+        events: Iterator[StreamEvent]
+        first, events = call.run(_begin)
+        call.limit.become(call.deadline if call.timed else Deadline(call.span(), "default", call.clock))
+        try:
+            yield _last(first, call)
+            for event in events:
+                yield _last(event, call)
+            if not call.told:
+                call.answered()
+        except MajordomoError as exc:
+            call.failed(exc)
+            raise call.blamed(exc)
+        except GeneratorExit:
+            call.left()
+            raise
+        except BaseException:
+            call.released()
+            raise
+        finally:
+            close = getattr(events, "close", None)
+            if close is not None:
+                close()
+
+    def _deadline(self, timeout: float | None) -> Deadline:
+        """The deadline of a whole call; infinite if nobody asked for one (attempts have their own)."""
+        if timeout is None:
+            timeout = self.policy.timeout
+        if timeout is None:
+            return Deadline(float("inf"), "default", self.policy.clock)
+        return Deadline(as_timeout(timeout), "timeout", self.policy.clock)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._remake is None:
+            raise TypeError("this chain was not made by parse() and does not pickle")
+        return self._remake
+
+
+def _complete(target: Any, request: Request, deadline: Deadline) -> Response:
+    """Ask a target: a `Model`, or whatever has a `generate`."""
+    if isinstance(target, Model):
+        return target.complete(request, deadline)
+    answer: Response = target.generate(request, timeout=deadline.require())
+    return answer
+
+
+def _begin(target: Any, request: Request, deadline: Deadline) -> tuple[StreamEvent, Iterator[StreamEvent]]:
+    """Ask a target for a stream and wait for its first event."""
+    if isinstance(target, Model):
+        events = iter(target.events(request, deadline))
+    else:
+        events = iter(target.stream(request, timeout=deadline.require()))
+    try:
+        return next(events), events
+    except StopIteration:
+        from .errors import TruncatedError
+
+        raise TruncatedError("the stream ended without an event") from None
+
+
+def _last(event: StreamEvent, call: _Call) -> StreamEvent:
+    """An event as the caller gets it: the last one carries the attempts."""
+    if type(event) is Done:
+        call.answered()
+        return Done(call.finished(event.response))
+    return event
+
+
+class _Call:
+    """One call of a chain: its attempts, what each target failed with, and the attempt under way."""
+
+    def __init__(self, chain: Chain, request: Request, deadline: Deadline) -> None:
+        self.chain = chain
+        self.policy = chain.policy
+        self.clock = chain.policy.clock
+        self.request = request
+        self.deadline = deadline
+        self.timed = deadline.limit == "timeout"
+        self.attempts: list[Attempt] = []
+        self.warnings: tuple[str, ...] = ()
+        self.told = False
+        self.limit = deadline
+        self._errors: dict[int, MajordomoError] = {}
+        self._ready_at: dict[int, float] = {}
+        self._had_turn: set[int] = set()
+        self._position = 0
+        self._started = 0.0
+        self._probe = False
+
+    def run(self, ask: Callable[[Any, Request, Deadline], Any]) -> Any:
+        """What the first target that answers gives; raises when none does."""
+        first = self._first_pass(ask)
+        if first is not None:
+            return first[0]
+        for turn in range(1, self.policy.retries + 1):
+            again = [p for p in range(len(self.chain.targets)) if self._may_pass(p)]
+            if not again:
+                break
+            if not self._sleep(backoff(turn, self.policy.random)):
+                break
+            found = self._later_pass(again, ask)
+            if found is not None:
+                return found[0]
+        raise self._given_up()
+
+    def _first_pass(self, ask: Callable[[Any, Request, Deadline], Any]) -> tuple[Any] | None:
+        """Every target in order; those that cool down are passed over and come last."""
+        health, keys = self.policy.health, self.chain._keys
+        cooling: list[int] = []
+        healthy = [p for p, key in enumerate(keys) if not health.due(key)]
+        left = len(healthy)
+        for position, key in enumerate(keys):
+            admitted = health.admit(key) if position in healthy else "open"
+            if admitted == "open":
+                due = health.due(key)
+                cooling.append(position)
+                self._note(position, "skipped", None, f"cooling down for {due:.1f} s more", 0.0)
+                left -= position in healthy
+                continue
+            found = self._try(position, ask, left, admitted == "half-open")
+            left -= 1
+            if found is not None:
+                return found
+        cooling.sort(key=lambda p: health.due(keys[p]))
+        for count, position in enumerate(cooling):
+            probe = health.admit(keys[position]) == "half-open"
+            found = self._try(position, ask, len(cooling) - count, probe)
+            if found is not None:
+                return found
+        return None
+
+    def _later_pass(self, again: list[int], ask: Callable[[Any, Request, Deadline], Any]) -> tuple[Any] | None:
+        """Those that may pass, in order; who must wait for its Retry-After lets the others go first."""
+        waiting = list(again)
+        while waiting:
+            now = self.clock()
+            ready = [p for p in waiting if self._ready_at.get(p, 0.0) <= now]
+            if not ready:
+                soonest = min(waiting, key=lambda p: self._ready_at[p])
+                if not self._sleep(self._ready_at[soonest] - now):
+                    return None
+                ready = [soonest]
+            found = self._try(ready[0], ask, len(waiting), False)
+            if found is not None:
+                return found
+            waiting.remove(ready[0])
+        return None
+
+    def _try(
+        self, position: int, ask: Callable[[Any, Request, Deadline], Any], left: int, probe: bool
+    ) -> tuple[Any] | None:
+        """One attempt: what it gives, in a tuple, or None if it failed or had to be skipped."""
+        target = self.chain.targets[position]
+        self._position, self._probe, self.told = position, probe, False
+        self._started = self.clock()
+        try:
+            if self.timed and self.deadline.left() <= 0:
+                raise self._out_of_time()
+            self._had_turn.add(position)
+            fitted = _fitted(self.request, target)
+            self.limit = self._limit(target, left)
+            found = ask(target, fitted, self.limit)
+        except MajordomoError as exc:
+            self.failed(exc)
+            if self._kind(exc) is ErrorKind.DEADLINE:
+                raise self._out_of_time(exc) from exc
+            return None
+        except BaseException:
+            self.released()
+            raise
+        return (found,)
+
+    def span(self) -> float:
+        """Seconds an attempt has at the target under way when the call has no timeout."""
+        return float(getattr(self.chain.targets[self._position], "default_timeout", 600.0))
+
+    def _limit(self, target: Any, left: int) -> Deadline:
+        """The attempt's deadline: its fair part of the call's, or its target's default."""
+        part = self.policy.attempt_timeout
+        if self.timed:
+            return self.deadline.part(left, part)
+        if part is not None:
+            return Deadline(part, "attempt_timeout", self.clock)
+        return Deadline(self.span(), "default", self.clock)
+
+    def _kind(self, error: MajordomoError) -> ErrorKind:
+        """What an error means here: a time limit is the caller's only when the caller's has passed."""
+        kind = classify(error)
+        if isinstance(error, DeadlineError):
+            return ErrorKind.DEADLINE if self.timed and self.deadline.left() <= 0 else ErrorKind.TRANSIENT
+        return kind
+
+    def failed(self, error: MajordomoError) -> None:
+        """The attempt under way has failed: note it and tell `health`."""
+        kind, position = self._kind(error), self._position
+        self._errors[position] = error
+        wait = getattr(error, "retry_after", None)
+        if wait is not None:
+            self._ready_at[position] = self.clock() + wait
+        if kind in COOLING_KINDS:
+            self.policy.health.failed(self.chain._keys[position], kind, self._started, wait)
+        else:
+            self.released()
+        outcome = "skipped" if isinstance(error, UnsupportedError) else "failed"
+        text = str(error).partition("\n")[0]
+        name = self.chain.targets[position].name
+        if text.startswith(name + ": "):
+            text = text[len(name) + 2 :]
+        self._note(position, outcome, kind, text, self.clock() - self._started)
+
+    def answered(self) -> None:
+        """The attempt under way has answered."""
+        self.told = True
+        self.policy.health.succeeded(self.chain._keys[self._position])
+        self._note(self._position, "answered", None, None, self.clock() - self._started)
+
+    def left(self) -> None:
+        """The reader has left a stream before its end: no verdict, and still one line."""
+        if not self.told:
+            self.released()
+            self._note(self._position, "answered", None, "left by its reader", self.clock() - self._started)
+
+    def released(self) -> None:
+        """The attempt under way ends without a verdict."""
+        if self._probe:
+            self.policy.health.released(self.chain._keys[self._position])
+
+    def finished(self, response: Response) -> Response:
+        """The response with the story of the call on it."""
+        model = response.model or self.chain.targets[self._position].name
+        return replace(response, model=model, attempts=tuple(self.attempts))
+
+    def blamed(self, error: MajordomoError) -> MajordomoError:
+        """An error with the story of the call on it."""
+        error.attempts = tuple(self.attempts)
+        if error.target is None and len(self.chain.targets) == 1:
+            error.target = self.chain.targets[0].name
+        return error
+
+    def _may_pass(self, position: int) -> bool:
+        error = self._errors.get(position)
+        return error is not None and self._kind(error) in _PASSING_KINDS and getattr(error, "retry", None) is not False
+
+    def _sleep(self, seconds: float) -> bool:
+        """Wait; False, at once, if that does not fit what is left."""
+        most = self.deadline.left() if self.timed else LONGEST_UNASKED_WAIT
+        if seconds >= most:
+            return False
+        if seconds > 0:
+            self.policy.sleep(seconds)
+        return True
+
+    def _note(self, position: int, outcome: str, kind: ErrorKind | None, error: str | None, seconds: float) -> None:
+        attempt = Attempt(self.chain.targets[position].name, outcome, kind, error, seconds)
+        self.attempts.append(attempt)
+        _log(attempt)
+        if self.policy.on_attempt is not None:
+            self.policy.on_attempt(attempt)
+
+    def _given_up(self) -> MajordomoError:
+        """What is raised when nobody answered: a lone target's own error, else all of them."""
+        if len(self.chain.targets) == 1:
+            return self.blamed(self._errors[0])
+        error = ChainError(tuple(self.attempts))
+        error.__cause__ = self._errors.get(self._position)
+        return error
+
+    def _out_of_time(self, error: MajordomoError | None = None) -> DeadlineError:
+        """The caller's timeout has run out."""
+        names = [target.name for target in self.chain.targets]
+        tried = [name for position, name in enumerate(names) if position in self._had_turn]
+        waiting = [name for position, name in enumerate(names) if position not in self._had_turn]
+        message = f"no answer within the timeout of {self.deadline.span:.3g} s; tried {', '.join(tried) or 'nothing'}"
+        if waiting:
+            message += f"; no turn for {', '.join(waiting)}"
+        found = DeadlineError(message, partial=error.partial if error else "")
+        return self.blamed(found)  # type: ignore[return-value]
+
+
+def _fitted(request: Request, target: Any) -> Request:
+    """The request as the target takes it; UnsupportedError if it is known that it cannot."""
+    capabilities = target.capabilities
+    if request.tools and capabilities.tools is False:
+        raise UnsupportedError("the target takes no tools")
+    if request.schema is not None and capabilities.structured_output is False:
+        raise UnsupportedError("the target answers to no schema")
+    return media.normalize(request, capabilities)
+
+
+def _log(attempt: Attempt) -> None:
+    """One line to the log, if anybody has loaded `logging`: nobody else could see it."""
+    logging: Any = sys.modules.get("logging")
+    if logging is None:
+        return
+    logger = logging.getLogger("majordomo")
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())
+    logger.info("%s", attempt)

@@ -1,0 +1,277 @@
+"""What can go wrong, as a small tree, and what each kind means for a chain.
+
+    MajordomoError
+    ├── SpecError          a chain spec that cannot be read          (also ValueError)
+    ├── DSNError           a DSN that cannot be read                 (also ValueError)
+    ├── ConfigError        a setting that cannot work                (also ValueError)
+    ├── UnsupportedError   the target cannot do what is asked
+    ├── TransportError     no answer: name, connection, TLS          (__cause__: the OS error)
+    ├── DeadlineError      a time limit ran out                      (also TimeoutError)
+    ├── APIError           the server said no
+    ├── ProtocolError      the server said yes, and nothing sensible
+    ├── TruncatedError     an answer that was cut
+    ├── ToolLoopError      a tool loop that did not end
+    └── ChainError         no target of a chain answered
+
+Two rules for whoever edits this file. A message says what was tried, against which
+target, what came back and what to do, on one line (`ChainError`: a line a target), and
+never holds a token. Kinds are decided by class, status and code; where a server tells
+errors apart by their text alone, the pattern lives in that wire's module, which sets
+`APIError.code`.
+"""
+
+from __future__ import annotations
+
+import enum
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .llm import Attempt
+
+__all__ = [
+    "APIError",
+    "ChainError",
+    "ConfigError",
+    "DSNError",
+    "DeadlineError",
+    "ErrorKind",
+    "MajordomoError",
+    "ProtocolError",
+    "SpecError",
+    "ToolLoopError",
+    "TransportError",
+    "TruncatedError",
+    "UnsupportedError",
+    "classify",
+]
+
+
+class ErrorKind(enum.Enum):
+    """What an error means for the call that met it; see the table in `chain`."""
+
+    TRANSIENT = "transient"
+    RATE_LIMITED = "rate_limited"
+    QUOTA = "quota"
+    AUTH = "auth"
+    NOT_FOUND = "not_found"
+    CONFIG = "config"
+    UNSUPPORTED = "unsupported"
+    TOO_LONG = "too_long"
+    FILTERED = "filtered"
+    INVALID = "invalid"
+    DEADLINE = "deadline"
+
+
+class MajordomoError(Exception):
+    """The root of the tree.
+
+    message: one line, without the target's name.
+    code: a stable word for what happened, where there is one (`"certificate"`).
+    target: `"provider/model-id"`, or `None` where no target was involved.
+    attempts: the `Attempt`s of the call so far, oldest first.
+    partial: the text of the answer that had arrived, `""` if none.
+    """
+
+    def __init__(self, message: str = "", *, code: str | None = None, partial: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.target: str | None = None
+        self.attempts: tuple[Attempt, ...] = ()
+        self.partial = partial
+
+    def __str__(self) -> str:
+        return f"{self.target}: {self.message}" if self.target else self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.args, self.__dict__)
+
+
+def _rebuild(cls: type[MajordomoError], args: tuple[Any, ...], state: dict[str, Any]) -> MajordomoError:
+    error = cls.__new__(cls)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class SpecError(MajordomoError, ValueError):
+    """A chain spec that cannot be read; the message shows the place."""
+
+
+class DSNError(MajordomoError, ValueError):
+    """A DSN that cannot be read; the message never quotes it, for it may hold a token."""
+
+
+class ConfigError(MajordomoError, ValueError):
+    """A setting that cannot work: a missing key or host, a timeout of nothing."""
+
+
+class UnsupportedError(MajordomoError):
+    """The target cannot do what the request asks (images, tools, a schema)."""
+
+
+class TransportError(MajordomoError):
+    """No answer came: name, connection, TLS or a reset. `__cause__` is the OS error."""
+
+
+class DeadlineError(MajordomoError, TimeoutError):
+    """A time limit ran out.
+
+    limit: which one: `"timeout"` (the caller's own), `"attempt_timeout"` (an attempt's
+        part of it), `"idle_timeout"`, or `"default"` (none was given).
+    """
+
+    def __init__(self, message: str = "", *, limit: str = "timeout", partial: str = "") -> None:
+        super().__init__(message, partial=partial)
+        self.limit = limit
+
+
+class APIError(MajordomoError):
+    """The server answered with an error, as a status or inside a 200.
+
+    status: the HTTP status; for an error inside a 200 the one it would have had.
+    code: the server's or the wire module's word for it, lower case, or `None`.
+    param: the request parameter that the server names, or `None`.
+    request_id: what to quote to the server's operator, or `None`.
+    retry_after: seconds the server asks to wait, or `None`.
+    body: the start of the answer's body as text.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        message: str = "",
+        code: str | None = None,
+        request_id: str | None = None,
+        retry_after: float | None = None,
+        body: str = "",
+        *,
+        param: str | None = None,
+        partial: str = "",
+    ) -> None:
+        super().__init__(message, code=code, partial=partial)
+        self.status = status
+        self.request_id = request_id
+        self.retry_after = retry_after
+        self.body = body
+        self.param = param
+
+    def __str__(self) -> str:
+        said = f"HTTP {self.status}" + (f" {self.code}" if self.code else "")
+        told = f"{said}: {self.message}" if self.message else said
+        hint = _HINTS.get(classify(self), "")
+        line = told + (f" (request id {self.request_id})" if self.request_id else "") + hint
+        return f"{self.target}: {line}" if self.target else line
+
+
+class ProtocolError(MajordomoError):
+    """A 2xx answer that makes no sense: not JSON, no choices, not what was asked for."""
+
+
+class TruncatedError(MajordomoError):
+    """An answer that was cut: a stream without an end, a body shorter than announced."""
+
+
+class ToolLoopError(MajordomoError):
+    """A tool loop that did not end within its turns."""
+
+
+class ChainError(MajordomoError):
+    """No target of the chain answered; the message has a line for each attempt."""
+
+    def __init__(self, attempts: tuple[Attempt, ...] = (), message: str = "") -> None:
+        lines = "".join(f"\n  {attempt}" for attempt in attempts)
+        super().__init__((message or "no target of the chain answered") + lines)
+        self.attempts = tuple(attempts)
+
+
+# What to do, for the kinds where the message of a server seldom says it.
+_HINTS = {
+    ErrorKind.AUTH: "; check the token of this provider",
+    ErrorKind.NOT_FOUND: "; check the model's name and the URL (list_models() tells what the server has)",
+    ErrorKind.QUOTA: "; check the account's plan and billing",
+    ErrorKind.TOO_LONG: "; shorten the conversation, or name a target with a larger context",
+}
+
+_KIND_OF_CLASS = (
+    (UnsupportedError, ErrorKind.UNSUPPORTED),
+    (ConfigError, ErrorKind.CONFIG),
+    (SpecError, ErrorKind.CONFIG),
+    (DSNError, ErrorKind.CONFIG),
+    (TransportError, ErrorKind.TRANSIENT),
+    (ProtocolError, ErrorKind.TRANSIENT),
+    (TruncatedError, ErrorKind.TRANSIENT),
+    (TimeoutError, ErrorKind.DEADLINE),
+    (OSError, ErrorKind.TRANSIENT),
+)
+
+# A code says more than a status, whatever error carries it. The servers' own words;
+# those with a comment are set by this library.
+_KIND_OF_CODE = {
+    "insufficient_quota": ErrorKind.QUOTA,
+    "billing_hard_limit_reached": ErrorKind.QUOTA,
+    "billing_not_active": ErrorKind.QUOTA,
+    "insufficient_balance": ErrorKind.QUOTA,
+    "credits_exhausted": ErrorKind.QUOTA,
+    "context_length_exceeded": ErrorKind.TOO_LONG,
+    "exceed_context_size_error": ErrorKind.TOO_LONG,
+    "string_above_max_length": ErrorKind.TOO_LONG,
+    "request_too_large": ErrorKind.TOO_LONG,  # a 429 that no waiting helps
+    "rate_limit_exceeded": ErrorKind.RATE_LIMITED,
+    "concurrency_limit": ErrorKind.RATE_LIMITED,
+    "content_policy_violation": ErrorKind.FILTERED,
+    "content_filter": ErrorKind.FILTERED,
+    "moderation_blocked": ErrorKind.FILTERED,
+    "invalid_api_key": ErrorKind.AUTH,
+    "model_not_found": ErrorKind.NOT_FOUND,
+    "not_supported_error": ErrorKind.UNSUPPORTED,
+    "images_not_supported": ErrorKind.UNSUPPORTED,  # llama-server says 500
+    "tools_not_supported": ErrorKind.UNSUPPORTED,  # by this model on this wire
+    "schema_not_supported": ErrorKind.UNSUPPORTED,  # by this model on this wire
+    "invalid_request": ErrorKind.INVALID,  # llama-server says 500
+    "max_tokens": ErrorKind.INVALID,  # the answer needs more than max_tokens
+    "certificate": ErrorKind.CONFIG,  # TLS: not verified
+    "proxy_refused": ErrorKind.CONFIG,  # 407 and the like from a proxy
+}
+
+_KIND_OF_STATUS = {
+    401: ErrorKind.AUTH,
+    402: ErrorKind.QUOTA,
+    403: ErrorKind.AUTH,
+    404: ErrorKind.NOT_FOUND,
+    407: ErrorKind.CONFIG,
+    408: ErrorKind.TRANSIENT,
+    409: ErrorKind.TRANSIENT,
+    410: ErrorKind.NOT_FOUND,
+    413: ErrorKind.TOO_LONG,
+    425: ErrorKind.TRANSIENT,
+    429: ErrorKind.RATE_LIMITED,
+    498: ErrorKind.TRANSIENT,  # Groq: flex capacity
+    501: ErrorKind.UNSUPPORTED,
+}
+_KIND_OF_HUNDRED = {3: ErrorKind.CONFIG, 4: ErrorKind.INVALID}
+
+
+def classify(error: BaseException) -> ErrorKind:
+    """What an error means for a chain: by its code, else its status, else its class.
+
+    An exception from outside the tree counts as `TRANSIENT` if it is an `OSError`,
+    `DEADLINE` if it is a `TimeoutError`, else `INVALID`.
+    """
+    code = getattr(error, "code", None)
+    if isinstance(code, str) and code in _KIND_OF_CODE:
+        return _KIND_OF_CODE[code]
+    if isinstance(error, APIError):
+        by_hundred = _KIND_OF_HUNDRED.get(error.status // 100, ErrorKind.TRANSIENT)
+        return _KIND_OF_STATUS.get(error.status, by_hundred)
+    if isinstance(error, DeadlineError) and error.limit != "timeout":
+        return ErrorKind.TRANSIENT
+    if isinstance(error, ChainError) and error.attempts:
+        last = [attempt.kind for attempt in error.attempts if attempt.kind]
+        return last[-1] if last else ErrorKind.TRANSIENT
+    for cls, kind in _KIND_OF_CLASS:
+        if isinstance(error, cls):
+            return kind
+    return ErrorKind.INVALID

@@ -1,0 +1,557 @@
+"""The vocabulary: values that every wire encodes and decodes, and nothing else.
+
+Whoever edits this file keeps two rules. Values are frozen and do not know who sends
+them. What a server wants back unread (a signature of its thinking) rides on the part
+it came with, and the message says who gave it, so that it goes back to nobody else.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+
+from .errors import ConfigError, UnsupportedError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from dataclasses import dataclass, field, replace
+    from os import PathLike
+    from typing import Any, Callable, Union
+
+    from .errors import ErrorKind
+
+    Part = Union["Text", "Image", "Thinking", "ToolCall", "ToolResult"]
+    Prompt = Union[str, "Message", "Request", Sequence[Union[str, "Message"]]]
+else:
+    from ._frozen import dataclass, field, replace
+
+__all__ = [
+    "Attempt",
+    "Capabilities",
+    "Image",
+    "Message",
+    "Request",
+    "Response",
+    "Text",
+    "Thinking",
+    "Tool",
+    "ToolCall",
+    "ToolResult",
+    "Usage",
+    "assistant",
+    "tool_result",
+    "user",
+]
+
+ROLES = ("user", "assistant", "tool")
+REASONING = ("off", "minimal", "low", "medium", "high", "max")
+STOP_REASONS = ("stop", "length", "tool_calls", "content_filter", "refusal", "other")
+
+
+@dataclass(frozen=True)
+class Text:
+    """A piece of text. signature: opaque data of the server that gave it, or `None`."""
+
+    text: str
+    signature: str | None = None
+
+
+@dataclass(frozen=True)
+class Image:
+    """A picture: its bytes as in a file, and their type (`"image/png"`).
+
+    An empty `mime` is filled in from the bytes.
+    """
+
+    data: bytes
+    mime: str = ""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.data, (bytearray, memoryview)):
+            self.__dict__["data"] = bytes(self.data)
+        if not isinstance(self.data, bytes):
+            raise ConfigError(f"an Image takes bytes, not {type(self.data).__name__}; see Image.from_file")
+        if not self.mime:
+            self.__dict__["mime"] = sniff(self.data)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Image:
+        """A picture from the bytes of a file; UnsupportedError if they are no picture."""
+        return cls(data)
+
+    @classmethod
+    def from_file(cls, path: str | PathLike[str]) -> Image:
+        """A picture from a file, its type told by the content and not by the name.
+
+        Raises OSError as `open` does, UnsupportedError if the content is no picture.
+        """
+        with open(path, "rb") as file:
+            return cls(file.read())
+
+    def __repr__(self) -> str:
+        return f"Image({self.mime}, {len(self.data)} bytes)"
+
+
+# (offset, magic, type). Source: the formats' own specifications.
+_MAGIC = (
+    (0, b"\x89PNG\r\n\x1a\n", "image/png"),
+    (0, b"\xff\xd8\xff", "image/jpeg"),
+    (0, b"GIF87a", "image/gif"),
+    (0, b"GIF89a", "image/gif"),
+    (8, b"WEBP", "image/webp"),
+    (0, b"BM", "image/bmp"),
+    (0, b"II*\x00", "image/tiff"),
+    (0, b"MM\x00*", "image/tiff"),
+)
+
+
+def sniff(data: bytes) -> str:
+    """The type of a picture, read from its first bytes; UnsupportedError if it is none."""
+    for offset, magic, mime in _MAGIC:
+        if data.startswith(magic, offset) and (offset == 0 or data.startswith(b"RIFF")):
+            return mime
+    raise UnsupportedError(f"these {len(data)} bytes are no picture (PNG, JPEG, GIF, WebP, BMP or TIFF)")
+
+
+@dataclass(frozen=True)
+class Thinking:
+    """What a model thought before it spoke. signature: opaque data that proves it, or `None`."""
+
+    text: str
+    signature: str | None = None
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """The model asks for a tool.
+
+    arguments: always a dict; malformed: the text of arguments that were no JSON object
+        (then `arguments` is empty), `None` if they were fine.
+    """
+
+    id: str
+    name: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+    signature: str | None = None
+    malformed: str | None = None
+
+
+@dataclass(frozen=True)
+class ToolResult:
+    """Our answer to a tool call, tied to it by `call_id`; parts are text and images."""
+
+    call_id: str
+    parts: tuple[Text | Image, ...] = ()
+    is_error: bool = False
+
+    def __post_init__(self) -> None:
+        self.__dict__["parts"] = _parts(self.parts)
+
+
+@dataclass(frozen=True)
+class Message:
+    """One turn: a role (`user`, `assistant` or `tool`) and its parts.
+
+    A string among the parts is a `Text`, and a lone part need not be in a list.
+    origin: the target that gave an assistant message; signatures go back only there.
+    """
+
+    role: str
+    parts: tuple[Part, ...] = ()
+    origin: str | None = field(default=None, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.role not in ROLES:
+            hint = "; the system prompt is Request.system" if self.role in ("system", "developer") else ""
+            raise ConfigError(f"a message's role is user, assistant or tool, not {self.role!r}{hint}")
+        self.__dict__["parts"] = _parts(self.parts)
+
+    @property
+    def text(self) -> str:
+        """The text parts, joined."""
+        return "".join([part.text for part in self.parts if type(part) is Text])
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values; `Message.from_dict` reads them back."""
+        found: dict[str, Any] = {"role": self.role, "parts": [_part_to_dict(part) for part in self.parts]}
+        if self.origin is not None:
+            found["origin"] = self.origin
+        return found
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Message:
+        """Read what `to_dict` wrote; ConfigError if it is something else."""
+        with _reading("a message"):
+            return cls(data["role"], tuple(_part_from_dict(part) for part in data["parts"]), data.get("origin"))
+
+
+def user(*parts: Part | str) -> Message:
+    """A user message of these parts."""
+    return Message("user", parts)  # type: ignore[arg-type]
+
+
+def assistant(*parts: Part | str) -> Message:
+    """An assistant message of these parts."""
+    return Message("assistant", parts)  # type: ignore[arg-type]
+
+
+def tool_result(call: ToolCall | str, *parts: Text | Image | str, is_error: bool = False) -> Message:
+    """A tool message that answers one call, given as the `ToolCall` or its id."""
+    call_id = call if isinstance(call, str) else call.id
+    return Message("tool", (ToolResult(call_id, parts, is_error),))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A tool the model may call; `parameters` is a JSON Schema of its arguments.
+
+    function: what answers the call, if somebody here does; never sent.
+    """
+
+    name: str
+    description: str = ""
+    parameters: dict[str, Any] = field(default_factory=dict)
+    function: Callable[..., Any] | None = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a model. `None` leaves a setting to the server.
+
+    system: the system prompt. tools: `Tool`s. tool_choice: `auto`, `none`, `required` or
+    a tool's name. schema: a JSON Schema (dict) that the answer must follow. reasoning:
+    `off`, `minimal`, `low`, `medium`, `high` or `max`. max_tokens: of output, reasoning
+    included. stop: strings that end the answer. extra: merged into the body of the
+    request as the provider takes it, objects into objects; it wins.
+    Raises ConfigError for what no server could take.
+    """
+
+    messages: tuple[Message, ...] = ()
+    system: str | None = None
+    tools: tuple[Tool, ...] = ()
+    tool_choice: str = "auto"
+    schema: Any = None
+    reasoning: str | None = None
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        mine = self.__dict__
+        mine["messages"] = _messages(self.messages)
+        mine["tools"] = tuple(self.tools)
+        mine["stop"] = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
+        for name, wanted in _REQUEST_TYPES:
+            value = mine[name]
+            if value is not None and (isinstance(value, bool) or not isinstance(value, wanted)):
+                raise ConfigError(f"{name} cannot be {type(value).__name__}")
+        if not isinstance(self.extra, dict):
+            raise ConfigError(f"extra is a dict, not {type(self.extra).__name__}")
+        if self.reasoning is not None and self.reasoning not in REASONING:
+            raise ConfigError(f"reasoning is one of {', '.join(REASONING)}, not {self.reasoning!r}")
+        if self.max_tokens is not None and self.max_tokens < 1:
+            raise ConfigError(f"max_tokens is at least 1, not {self.max_tokens}")
+        for tool in self.tools:
+            if not isinstance(tool, Tool):
+                raise ConfigError(f"tools are majordomo.Tool values, not {type(tool).__name__}")
+        if self.tool_choice not in ("auto", "none", "required"):
+            names = [tool.name for tool in self.tools]
+            if self.tool_choice not in names:
+                known = ", ".join(["auto", "none", "required", *names])
+                raise ConfigError(f"tool_choice is one of {known}, not {self.tool_choice!r}")
+
+    @classmethod
+    def of(cls, prompt: Prompt, options: Mapping[str, Any] | None = None) -> Request:
+        """A prompt in any of its forms, with options laid over it.
+
+        Raises ConfigError for an option that `Request` does not have.
+        """
+        for name in options or ():
+            if name not in _OPTIONS:
+                raise ConfigError(f"unknown option {name!r}; the options are timeout, {', '.join(_OPTIONS)}")
+        if isinstance(prompt, Request):
+            return replace(prompt, **options) if options else prompt
+        return cls(prompt, **(options or {}))  # type: ignore[arg-type]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values; a tool's function stays behind."""
+        found: dict[str, Any] = {"messages": [message.to_dict() for message in self.messages]}
+        for name in _OPTIONS:
+            value = self.__dict__[name]
+            if value is None or value == () or (name == "extra" and not value):
+                continue
+            if name == "tools":
+                value = [{"name": t.name, "description": t.description, "parameters": t.parameters} for t in value]
+            found[name] = list(value) if isinstance(value, tuple) else value
+        return found
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Request:
+        """Read what `to_dict` wrote; ConfigError if it is something else."""
+        with _reading("a request"):
+            given = {name: data[name] for name in _OPTIONS if name in data}
+            given["tools"] = tuple(Tool(**tool) for tool in data.get("tools", ()))
+            return cls(tuple(Message.from_dict(message) for message in data["messages"]), **given)
+
+
+_OPTIONS = tuple(name for name in Request.__match_args__ if name != "messages")  # type: ignore[attr-defined]
+_REQUEST_TYPES: tuple[tuple[str, Any], ...] = (
+    ("system", str),
+    ("tool_choice", str),
+    ("max_tokens", int),
+    ("temperature", (int, float)),
+    ("top_p", (int, float)),
+    ("seed", int),
+)
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Tokens of one answered call; `None` where the server does not say.
+
+    input_tokens: the whole prompt, cached tokens included.
+    output_tokens: everything generated, reasoning included.
+    cached_tokens: the part of the input that came from a cache.
+    reasoning_tokens: the part of the output that was reasoning.
+    """
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One try at one target.
+
+    outcome: `answered`, `failed` or `skipped`. kind: an `ErrorKind`, `None` if answered.
+    error: one line of text, `None` if answered. seconds: how long it took.
+    """
+
+    target: str
+    outcome: str
+    kind: ErrorKind | None = None
+    error: str | None = None
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        if self.outcome == "answered":
+            return f"{self.target}: answered in {self.seconds:.2f} s"
+        kind = f" ({self.kind.value})" if self.kind else ""
+        after = f" after {self.seconds:.2f} s" if self.outcome == "failed" else ""
+        return f"{self.target}: {self.outcome}{kind}{after}: {self.error}"
+
+
+@dataclass(frozen=True)
+class Response:
+    """An answer.
+
+    message: what the model said, as an assistant message that can be sent back.
+    stop_reason: `stop`, `length`, `tool_calls`, `content_filter`, `refusal` or `other`.
+    usage: tokens. model: the target that answered, as in the spec (`"box/qwen3:14b"`).
+    attempts: the tries at all targets, oldest first. warnings: what was left out or
+    renamed because the target does not take it, by the option's name here.
+    raw: the server's answer as it came; `None` for a stream.
+    parsed: the value of `schema`, `None` without one. refusal: the words in which the
+    model declined, `""` if it did not.
+    """
+
+    message: Message
+    stop_reason: str = "stop"
+    usage: Usage = field(default_factory=Usage)
+    model: str = ""
+    attempts: tuple[Attempt, ...] = ()
+    warnings: tuple[str, ...] = ()
+    raw: Any = field(default=None, repr=False)
+    parsed: Any = None
+    refusal: str = ""
+
+    def __post_init__(self) -> None:
+        self.__dict__["attempts"] = tuple(self.attempts)
+        self.__dict__["warnings"] = tuple(self.warnings)
+
+    @property
+    def text(self) -> str:
+        """What the model said, `""` if nothing."""
+        return self.message.text
+
+    @property
+    def thinking(self) -> str:
+        """What the model thought, `""` if nothing was shown."""
+        return "".join([part.text for part in self.message.parts if type(part) is Thinking])
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The tools the model asks for."""
+        return tuple([part for part in self.message.parts if type(part) is ToolCall])
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values; `Response.from_dict` reads them back."""
+        return {
+            "message": self.message.to_dict(),
+            "stop_reason": self.stop_reason,
+            "usage": {name: self.usage.__dict__[name] for name in Usage.__match_args__},  # type: ignore[attr-defined]
+            "model": self.model,
+            "attempts": [
+                {**{n: a.__dict__[n] for n in Attempt.__match_args__}, "kind": a.kind.value if a.kind else None}  # type: ignore[attr-defined]
+                for a in self.attempts
+            ],
+            "warnings": list(self.warnings),
+            "raw": self.raw,
+            "parsed": self.parsed,
+            "refusal": self.refusal,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Response:
+        """Read what `to_dict` wrote; ConfigError if it is something else."""
+        from .errors import ErrorKind
+
+        with _reading("a response"):
+            attempts = tuple(
+                Attempt(**{**found, "kind": ErrorKind(found["kind"]) if found["kind"] else None})
+                for found in data["attempts"]
+            )
+            return cls(
+                Message.from_dict(data["message"]),
+                data["stop_reason"],
+                Usage(**data["usage"]),
+                data["model"],
+                attempts,
+                tuple(data["warnings"]),
+                data["raw"],
+                data["parsed"],
+                data["refusal"],
+            )
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a target takes. `None` means that no limit, or no answer, is known.
+
+    max_images_per_request: 0 means no image input. max_image_dimension: pixels of the
+    longer side; many_image_dimension: the same in a request of more than `many_images`
+    pictures. max_image_bytes, max_total_image_bytes: raw bytes, before base64.
+    allowed_image_mime: types such as `"image/png"`; `()` means any.
+    tools, structured_output, thinking: whether it can.
+    """
+
+    max_images_per_request: int | None = None
+    max_image_dimension: int | None = None
+    max_image_bytes: int | None = None
+    allowed_image_mime: tuple[str, ...] = ()
+    max_total_image_bytes: int | None = None
+    many_images: int | None = None
+    many_image_dimension: int | None = None
+    tools: bool | None = None
+    structured_output: bool | None = None
+    thinking: bool | None = None
+
+    def __post_init__(self) -> None:
+        self.__dict__["allowed_image_mime"] = tuple(self.allowed_image_mime)
+
+    @property
+    def supports_images(self) -> bool:
+        """False only where it is known that no picture is taken."""
+        return self.max_images_per_request != 0
+
+
+# One row a part: its name in JSON, its class, and how its fields get there and back.
+_PART_NAMES = {Text: "text", Image: "image", Thinking: "thinking", ToolCall: "tool_call", ToolResult: "tool_result"}
+_PART_CLASSES = {name: cls for cls, name in _PART_NAMES.items()}
+
+
+def _part_to_dict(part: Part) -> dict[str, Any]:
+    found: dict[str, Any] = {"type": _PART_NAMES[type(part)]}
+    for name, value in part.__dict__.items():
+        if isinstance(value, bytes):
+            value = b64encode(value).decode("ascii")
+        elif isinstance(value, tuple):
+            value = [_part_to_dict(inner) for inner in value]
+        if value is not None:
+            found[name] = value
+    return found
+
+
+def _part_from_dict(data: Mapping[str, Any]) -> Part:
+    given = {name: value for name, value in data.items() if name != "type"}
+    if "data" in given:
+        given["data"] = b64decode(given["data"], validate=True)
+    if "parts" in given:
+        given["parts"] = tuple(_part_from_dict(inner) for inner in given["parts"])
+    return _PART_CLASSES[data["type"]](**given)  # type: ignore[return-value]
+
+
+def _parts(given: Any) -> tuple[Any, ...]:
+    if type(given) is tuple and all([type(part) in _PART_NAMES for part in given]):
+        return given
+    if isinstance(given, str) or type(given) in _PART_NAMES:
+        given = (given,)
+    try:
+        parts = tuple([Text(part) if isinstance(part, str) else part for part in given])
+    except TypeError:
+        raise ConfigError(f"a message is made of parts and strings, not of {type(given).__name__}") from None
+    for part in parts:
+        if not isinstance(part, tuple(_PART_NAMES)):
+            raise ConfigError(f"a message is made of parts and strings, not of {type(part).__name__}")
+    return parts
+
+
+def _messages(given: Any) -> tuple[Message, ...]:
+    if isinstance(given, str):
+        return (Message("user", (Text(given),)),)
+    if isinstance(given, Message):
+        return (given,)
+    if isinstance(given, dict):
+        raise ConfigError("a prompt is a str, a Message, a list of messages or a Request, not a dict")
+    try:
+        found = tuple([Message("user", (Text(m),)) if isinstance(m, str) else m for m in given])
+    except TypeError:
+        kind = type(given).__name__
+        raise ConfigError(f"a prompt is a str, a Message, a list of messages or a Request, not {kind}") from None
+    for message in found:
+        if not isinstance(message, Message):
+            kind = type(message).__name__
+            raise ConfigError(f"messages are majordomo.Message values (see user, assistant), not {kind}")
+    return found
+
+
+class _reading:
+    """Turns what a stranger's dict makes go wrong into one ConfigError."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, ConfigError):
+            return
+        if isinstance(error, (KeyError, TypeError, ValueError, AttributeError)):
+            raise ConfigError(f"{self._what} cannot be read from this: {type(error).__name__}: {error}") from error
+
+
+def merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of `base` with `over` laid on it, objects into objects."""
+    merged = dict(base)
+    for name, value in over.items():
+        mine = merged.get(name)
+        merged[name] = merge(mine, value) if isinstance(mine, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def images_of(messages: Iterable[Message]) -> list[tuple[int, int, Image]]:
+    """All pictures of a conversation, tool results' included, as (message, part, image)."""
+    found = []
+    for m, message in enumerate(messages):
+        for p, part in enumerate(message.parts):
+            if type(part) is Image:
+                found.append((m, p, part))
+            elif type(part) is ToolResult:
+                found.extend((m, p, inner) for inner in part.parts if type(inner) is Image)
+    return found

@@ -1,0 +1,127 @@
+"""Who answers, and where: one table of schemes, and how a DSN becomes a provider.
+
+A new service on a wire that is known is a row here.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from ..errors import DSNError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from dataclasses import dataclass, field
+    from typing import Any
+
+    from .._http import Client
+    from ..dsn import DSN
+    from ._base import HTTPProvider
+else:
+    from .._frozen import dataclass, field
+
+CLOUD_TIMEOUT = 600.0
+LOCAL_TIMEOUT = 3600.0  # a cold model may take minutes to load
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """A row: how a scheme's DSNs are understood.
+
+    provider: `module.Class` below this package. plain: http without being asked.
+    host, path: those of a DSN that names none. strip: ends of a path that lead to the same
+    place. timeout: seconds an attempt has without a timeout of the call. quirks: what
+    the wire needs to know of the server. builtin: whether the scheme is a provider's
+    name too. keys, base_url: the variables of the built-in provider.
+    """
+
+    provider: str
+    plain: bool = False
+    host: str = ""
+    path: str = ""
+    strip: tuple[str, ...] = ()
+    timeout: float = CLOUD_TIMEOUT
+    quirks: dict[str, Any] = field(default_factory=dict)
+    builtin: bool = True
+    keys: tuple[str, ...] = ()
+    base_url: str = ""
+
+
+_LLAMA_SWAP = Scheme(
+    "llamaswap.LlamaSwap",
+    strip=("/v1/chat/completions", "/v1"),
+    timeout=LOCAL_TIMEOUT,
+    quirks={"token_limit": "max_tokens", "loading_state": True, "thinking_switch": True},
+    builtin=False,
+)
+
+SCHEMES: dict[str, Scheme] = {
+    "openai": Scheme(
+        "openai.OpenAI",
+        host="api.openai.com",
+        path="/v1",
+        strip=("/chat/completions",),
+        keys=("OPENAI_API_KEY",),
+        base_url="OPENAI_BASE_URL",
+    ),
+    "llama-swap": Scheme(**{**_LLAMA_SWAP.__dict__, "plain": True, "builtin": True}),
+    "llama-swaps": _LLAMA_SWAP,
+}
+
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+
+
+def base_url_of(dsn: DSN, row: Scheme) -> str:
+    """The base URL of a DSN, without credentials, default port or slash at the end."""
+    scheme = "http" if dsn.plain or row.plain else "https"
+    host = dsn.host or row.host
+    port = _DEFAULT_PORTS[scheme]
+    host = host[: -len(port)] if host.endswith(port) else host
+    path = dsn.path
+    for end in row.strip:
+        if path == end or path.endswith(end):
+            path = path[: -len(end)]
+            break
+    return f"{scheme}://{host}{path or row.path}"
+
+
+def make(
+    name: str,
+    dsn: DSN,
+    *,
+    client: Callable[[str | None, bool], Client],
+    idle_timeout: float | None = None,
+    needs_key: str | None = None,
+) -> HTTPProvider:
+    """The provider that a DSN of a known scheme describes.
+
+    client: gives the transport for (CA file or None, proxies or not). needs_key: the
+    message for a provider that cannot be asked without a key.
+    Raises DSNError for options that the scheme does not have.
+    """
+    from ._base import limits_of
+
+    row = SCHEMES[dsn.scheme]
+    if dsn.scheme == "llama-swaps" and dsn.plain:
+        raise DSNError("llama-swaps+http contradicts itself: llama-swap:// is the one over plain http")
+    module_name, _, class_name = row.provider.partition(".")
+    module = import_module("." + module_name, __name__)
+    provider: type[HTTPProvider] = getattr(module, class_name)
+    capabilities, options = limits_of(dsn, module.CAPABILITIES, provider.own_options)
+    return provider(
+        name,
+        base_url_of(dsn, row),
+        dsn.token,
+        client=client(options.pop("ca", None), options.pop("proxy", True)),
+        capabilities=capabilities,
+        timeout=options.pop("timeout", row.timeout),
+        idle_timeout=idle_timeout,
+        missing=_no_host(name, dsn) if not (dsn.host or row.host) else needs_key,
+        quirks={**row.quirks, **options},
+    )
+
+
+def _no_host(name: str, dsn: DSN) -> str:
+    variable = "LLM_" + name.upper().replace("-", "_")
+    return f"{name} names no host; set {variable}={dsn.scheme}://[TOKEN@]HOST:PORT"

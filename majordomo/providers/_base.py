@@ -1,0 +1,287 @@
+"""What every provider that speaks HTTP has in common.
+
+A provider here is a DSN that has been understood: base URL, headers, limits. Its models
+are a wire module and this file's `Target`, the only place where a wire meets the
+transport. A provider's own module adds what is its own, and a row in the table of
+`providers`.
+"""
+
+from __future__ import annotations
+
+from .. import _http
+from .._events import EventDecoder
+from ..deadline import Deadline, as_timeout
+from ..errors import APIError, ConfigError, DSNError, MajordomoError, ProtocolError, TransportError, TruncatedError
+from ..llm import Capabilities
+from ..model import MANAGE_TIMEOUT, Done, Model, Provider
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from dataclasses import replace
+    from typing import Any, Callable
+
+    from .._http import Client
+    from ..dsn import DSN
+    from ..llm import Message, Request, Response
+    from ..model import StreamEvent
+else:
+    from .._frozen import replace
+
+AFTER_FINISH = 5.0  # seconds that a finished answer waits for its usage and end marker
+
+
+class HTTPProvider(Provider):
+    """A service behind a base URL.
+
+    wire: the module that encodes and decodes for it. own_options: what its DSN may say
+    beside the options of all, each with the function that reads it (ValueError if odd).
+    """
+
+    wire: Any
+    own_options: dict[str, Callable[[str], Any]] = {}
+
+    def __init__(
+        self,
+        name: str,
+        base_url: str,
+        token: str | None,
+        *,
+        client: Client,
+        capabilities: Capabilities = Capabilities(),
+        timeout: float,
+        idle_timeout: float | None = None,
+        missing: str | None = None,
+    ) -> None:
+        self.name = name
+        self.base_url = base_url
+        self.capabilities = capabilities
+        self.timeout = timeout
+        self.idle_timeout = idle_timeout
+        self.missing = missing
+        self.client = client
+        self._token = token
+
+    def headers(self) -> dict[str, str]:
+        """The headers that say who asks."""
+        return {"Authorization": f"Bearer {self._token}"} if self._token else {}
+
+    def blot(self, error: MajordomoError) -> None:
+        """Take this provider's token out of an error."""
+        _http.blot(error, self._token)
+
+    def ready(self) -> None:
+        """Raises ConfigError if there is no host or no key to ask with."""
+        if self.missing:
+            raise ConfigError(self.missing)
+
+    def how(self, deadline: Deadline) -> dict[str, Any]:
+        """How to reach this service: what `_http` wants to know beside method, URL and payload."""
+        return {
+            "deadline": deadline,
+            "headers": self.headers(),
+            "secret": self._token,
+            "read_error": self.wire.read_error,
+        }
+
+    def manage(self, method: str, path: str, timeout: float | None) -> bytes:
+        """Ask for something that is no answer of a model; the body as it came."""
+        self.ready()
+        deadline = Deadline(MANAGE_TIMEOUT if timeout is None else as_timeout(timeout))
+        try:
+            return _http.fetch(self.client, method, self.base_url + path, **self.how(deadline))
+        except MajordomoError as exc:
+            exc.target = self.name
+            raise
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise TypeError(f"provider {self.name} does not pickle, for it holds a token; pickle what parse() gives")
+
+
+class Target(Model):
+    """One model of an HTTP provider: encode, send, decode; and mend what the server does not take."""
+
+    def __init__(self, provider: HTTPProvider, id: str, quirks: Any) -> None:
+        self.id = id
+        self.name = f"{provider.name}/{id}"
+        self.base_url = provider.base_url
+        self.capabilities = provider.capabilities
+        self.default_timeout = provider.timeout
+        self._provider = provider
+        self._quirks = quirks
+
+    def url(self, stream: bool) -> str:
+        """Where the question goes."""
+        return self._provider.base_url + str(self._provider.wire.PATH)
+
+    def complete(self, request: Request, deadline: Deadline) -> Response:
+        wire, provider = self._provider.wire, self._provider
+
+        def ask(body: dict[str, Any]) -> Response:
+            payload = _http.do_json(provider.client, "POST", self.url(False), body, **provider.how(deadline))
+            response: Response = wire.decode(payload, self._quirks, request.schema)
+            return response
+
+        with _Blaming(self):
+            return self._told(self._mended(request, False, ask), request)
+
+    def events(self, request: Request, deadline: Deadline) -> Iterator[StreamEvent]:
+        wire, provider = self._provider.wire, self._provider
+
+        def ask(body: dict[str, Any]) -> _http.Source:
+            how = provider.how(deadline)
+            url = self.url(True)
+            return _http.stream(provider.client, "POST", url, body, idle_timeout=provider.idle_timeout, **how)
+
+        decoder = wire.StreamDecoder(self._quirks, request.schema)
+        with _Blaming(self, decoder):
+            with self._mended(request, True, ask) as source:
+                for deltas in _deltas(source, decoder, deadline):
+                    for delta in deltas:
+                        source.beat()
+                        yield delta
+                source.drain()
+            yield from decoder.close()
+            response = decoder.response()
+        yield Done(self._told(response, request))
+
+    def _mended(self, request: Request, stream: bool, ask: Callable[[dict[str, Any]], Any]) -> Any:
+        """Ask; a parameter that the server calls unsupported is mended, once, and remembered."""
+        wire, provider = self._provider.wire, self._provider
+        provider.ready()
+        while True:
+            quirks = self._quirks
+            body = wire.encode(request, self.id, quirks, target=self.name, stream=stream)
+            try:
+                return ask(body)
+            except APIError as exc:
+                found = wire.remedy(exc, body, quirks)
+                if found is None or found[0] in request.extra:
+                    raise
+                self._quirks = replace(quirks, remedies={**quirks.remedies, found[0]: found[1]})
+
+    def _told(self, response: Response, request: Request) -> Response:
+        """The response with its target's name on it, and what was left out."""
+        message: Message = replace(response.message, origin=self.name)
+        warnings = self._provider.wire.warnings(request, self._quirks)
+        return replace(response, message=message, model=self.name, warnings=response.warnings + warnings)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self._provider.__reduce__()
+
+
+class _Blaming:
+    """Errors that leave a target name it, hold no token, and carry what had arrived."""
+
+    __slots__ = ("_decoder", "_target")
+
+    def __init__(self, target: Target, decoder: Any = None) -> None:
+        self._target, self._decoder = target, decoder
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, MajordomoError):
+            error.target = error.target or self._target.name
+            if self._decoder is not None:
+                error.partial = error.partial or self._decoder.partial
+            self._target._provider.blot(error)
+
+
+def _deltas(source: _http.Source, decoder: Any, deadline: Deadline) -> Iterator[list[Any]]:
+    """The deltas of a stream until its end; what goes wrong behind a finished answer does no harm."""
+    events = EventDecoder()
+    feed, take = events.feed, decoder.feed
+    finished = False
+    try:
+        for chunk in source:
+            for name, data in feed(chunk):
+                found = take(name, data)
+                if found:
+                    yield found
+                if decoder.done:
+                    return
+            if decoder.finished and not finished:
+                finished = True
+                source.limit(Deadline(min(AFTER_FINISH, deadline.require()), deadline.limit))
+    except (TransportError, TruncatedError, ProtocolError, TimeoutError):
+        if not decoder.finished:
+            raise
+        source.close()
+        return
+    for name, data in events.close():
+        found = take(name, data)
+        if found:
+            yield found
+
+
+def limits_of(
+    dsn: DSN, base: Capabilities, own_options: dict[str, Callable[[str], Any]]
+) -> tuple[Capabilities, dict[str, Any]]:
+    """What a DSN's options say: (capabilities, the rest by name); DSNError for one that is unknown or odd."""
+    found: dict[str, Any] = {}
+    limits: dict[str, Any] = {}
+    for name, value in dsn.options.items():
+        read = _OPTIONS.get(name) or own_options.get(name)
+        if read is None:
+            from difflib import get_close_matches
+
+            known = sorted([*_OPTIONS, *own_options])
+            close = get_close_matches(name, known, 1)
+            hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
+            raise DSNError(f"unknown option {_shown(name)}: {hint}")
+        try:
+            (limits if name in _LIMITS else found)[_LIMITS.get(name, name)] = read(value)
+        except ValueError as exc:
+            raise DSNError(f"option {name}: {exc}") from None
+    return (replace(base, **limits) if limits else base), found
+
+
+def _shown(name: str) -> str:
+    """An option's name, if it can be one; never half a token."""
+    return name if name.isidentifier() and len(name) <= 40 else "in this DSN"
+
+
+def _count(value: str) -> int:
+    if not (value.isascii() and value.isdigit()):
+        raise ValueError("is a whole number")
+    return int(value[:18])
+
+
+def _seconds(value: str) -> float:
+    try:
+        return as_timeout(float(value))
+    except ValueError:
+        raise ValueError("is a number of seconds above 0, or inf") from None
+
+
+def _switch(value: str) -> bool:
+    states = {"on": True, "off": False, "true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
+    if value.lower() not in states:
+        raise ValueError("is on or off")
+    return states[value.lower()]
+
+
+def _types(value: str) -> tuple[str, ...]:
+    names = [name.strip().lower() for name in value.split(",") if name.strip()]
+    return tuple(name if "/" in name else f"image/{name}" for name in names)
+
+
+_OPTIONS: dict[str, Callable[[str], Any]] = {
+    "timeout": _seconds,
+    "max_images": _count,
+    "max_image_dimension": _count,
+    "max_image_bytes": _count,
+    "image_mime": _types,
+    "proxy": _switch,
+    "ca": str,
+    "thinking": _switch,
+}
+_LIMITS = {
+    "max_images": "max_images_per_request",
+    "max_image_dimension": "max_image_dimension",
+    "max_image_bytes": "max_image_bytes",
+    "image_mime": "allowed_image_mime",
+    "thinking": "thinking",
+}

@@ -1,0 +1,79 @@
+"""llama-swap: a proxy that starts a llama-server for the model it is asked for.
+
+Its chat is OpenAI's, so the chat path is `openai`'s own client at `{base}/v1`. What it
+has beside that is here: what runs, and unloading. Source: llama-swap of August 2026
+(`internal/server`), v200 and v217 for the older answers; see ADR 0015.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from .. import _json
+from ..errors import APIError, ConfigError, ProtocolError
+from ..llm import Capabilities
+from ._base import HTTPProvider
+from .openai import OpenAI, model_ids
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ._base import Target
+
+# llama-server decodes with stb_image: no WebP in most builds. Source: tools/mtmd.
+CAPABILITIES = Capabilities(allowed_image_mime=("image/png", "image/jpeg"))
+PLACEHOLDER_KEY = "no-key"
+
+
+class LlamaSwap(HTTPProvider):
+    """A llama-swap. `base_url` is that of its management; chat is at `{base_url}/v1`."""
+
+    def __init__(self, name: str, base_url: str, token: str | None, *, quirks: Any, **more: Any) -> None:
+        super().__init__(name, base_url, token or PLACEHOLDER_KEY, **more)
+        self._chat = OpenAI(name, base_url + "/v1", self._token, quirks=quirks, **more)
+        self.wire = self._chat.wire
+
+    def model(self, id: str) -> Target:
+        """The bare target: OpenAI's client at `{base_url}/v1`."""
+        return self._chat.model(id)
+
+    def list_models(self, *, timeout: float | None = None) -> list[str]:
+        """The ids of the models that are configured and listed (GET /v1/models)."""
+        return model_ids(self.manage("GET", "/v1/models", timeout), self.name)
+
+    def running(self, *, timeout: float | None = None) -> Any:
+        """What runs now (GET /running), the JSON as it comes; its shape is no stable contract.
+
+        Today: `{"running": [{"model", "state", "cmd", "proxy", "ttl", "name", "description"}]}`,
+        `state` being `starting`, `ready` or `stopping`. `cmd` may hold secrets: do not log it.
+        """
+        return _json.loads(self.manage("GET", "/running", timeout), "the list of what runs")
+
+    def unload(self, model: str | None = None, *, timeout: float | None = None) -> Any:
+        """Unload one model (by id or alias), or all; gives the server's answer, JSON or text.
+
+        Waits until they have stopped (llama-swap's `unloadTimeout`, 10 s a model). A model
+        that is not loaded is unloaded already. Raises APIError (404) for an unknown one.
+        """
+        if model is None:
+            return _text_or_json(self._unload_all(timeout))
+        if not isinstance(model, str) or not model.strip("/"):
+            raise ConfigError("unload takes a model's name, or nothing to unload all")
+        path = "/api/models/unload/" + quote(model.strip("/"), safe="/:@")
+        return _text_or_json(self.manage("POST", path, timeout))
+
+    def _unload_all(self, timeout: float | None) -> bytes:
+        try:
+            return self.manage("POST", "/api/models/unload", timeout)
+        except APIError as exc:
+            if exc.status not in (404, 405):
+                raise
+            return self.manage("GET", "/unload", timeout)  # before 2025-09 there was no other
+
+
+def _text_or_json(body: bytes) -> Any:
+    try:
+        return _json.loads(body)
+    except ProtocolError:
+        return body[:1000].decode("utf-8", "replace").strip()

@@ -1,0 +1,253 @@
+"""What the wires share: tool calls put together from pieces, pictures as base64,
+thinking told from text, the many shapes of an error body."""
+
+from __future__ import annotations
+
+import os
+from base64 import b64encode
+
+from .. import _json
+from ..errors import ProtocolError
+from ..llm import Image, ToolCall
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+THINK_OPEN = "<think>"
+THINK_CLOSE = "</think>"
+
+
+def base64_of(image: Image) -> str:
+    """A picture's bytes as padded base64 without line breaks."""
+    return b64encode(image.data).decode("ascii")
+
+
+def data_url(image: Image) -> str:
+    """A picture as a `data:` URL."""
+    return f"data:{image.mime};base64,{base64_of(image)}"
+
+
+def fresh_id() -> str:
+    """An id for a tool call whose server gave none."""
+    return "call_" + os.urandom(12).hex()
+
+
+def sendable_id(id: str, longest: int = 40) -> str:
+    """A tool call's id as a server takes it; one that is too long or odd is replaced, always by the same."""
+    if 0 < len(id) <= longest and all(c.isascii() and (c.isalnum() or c in "_-") for c in id):
+        return id
+    from hashlib import sha256
+
+    return "call_" + sha256(id.encode("utf-8", "surrogatepass")).hexdigest()[:24]
+
+
+def tool_call(id: Any, name: Any, arguments: Any) -> ToolCall:
+    """A tool call from what a server sent, however it sent the arguments.
+
+    Nothing, `""` and null are `{}`; JSON text, also twice encoded, is read; what is no
+    JSON object is kept as text in `malformed`.
+    """
+    call_id = id if isinstance(id, str) and id else fresh_id()
+    called = name if isinstance(name, str) else ""
+    value, text = arguments, arguments
+    for _ in range(2):
+        if value is None or value == "":
+            return ToolCall(call_id, called, {})
+        if isinstance(value, str):
+            try:
+                value = _json.loads(value, "arguments")
+            except ProtocolError:
+                break
+    if isinstance(value, dict):
+        return ToolCall(call_id, called, value)
+    if not isinstance(text, str):
+        text = _json.dumps(text)
+    return ToolCall(call_id, called, {}, malformed=text)
+
+
+def with_unique_ids(calls: list[ToolCall]) -> list[ToolCall]:
+    """The calls of one answer, none with another's id."""
+    seen: set[str] = set()
+    found = []
+    for call in calls:
+        if call.id in seen:
+            call = ToolCall(fresh_id(), call.name, call.arguments, call.signature, call.malformed)
+        seen.add(call.id)
+        found.append(call)
+    return found
+
+
+class ToolCalls:
+    """Tool calls put together from the pieces of a stream.
+
+    Pieces belong together by `index`; a server that sends none, or always the same one,
+    starts a new call with a new id or a new name. Ids and names may be repeated in each
+    piece, names also grow.
+    """
+
+    def __init__(self) -> None:
+        self._calls: list[dict[str, Any]] = []
+        self._by_index: dict[Any, int] = {}
+
+    def add(self, index: Any, id: Any, name: Any, arguments: Any) -> int:
+        """Take a piece; gives the position of its call."""
+        id = id if isinstance(id, str) else ""
+        name = name if isinstance(name, str) else ""
+        position = self._by_index.get(index) if isinstance(index, int) else len(self._calls) - 1
+        if position is None or position < 0 or self._is_new(self._calls[position], id, name):
+            position = len(self._calls)
+            self._calls.append({"id": "", "name": "", "arguments": []})
+        if isinstance(index, int):
+            self._by_index[index] = position
+        call = self._calls[position]
+        call["id"] = call["id"] or id
+        if name.startswith(call["name"]):
+            call["name"] = name
+        elif name:
+            call["name"] += name
+        if isinstance(arguments, str):
+            if arguments:
+                call["arguments"].append(arguments)
+        elif arguments is not None:
+            call["arguments"] = [_json.dumps(arguments)]
+        return position
+
+    @staticmethod
+    def _is_new(call: dict[str, Any], id: str, name: str) -> bool:
+        if id and call["id"] and id != call["id"]:
+            return True
+        if id or not name:
+            return False
+        return bool(call["arguments"]) and (not call["id"] or name != call["name"])
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def name(self, position: int) -> tuple[str, str]:
+        """What is known of a call: its id and its name."""
+        call = self._calls[position]
+        return call["id"], call["name"]
+
+    def finished(self) -> list[ToolCall]:
+        """All calls, their arguments read."""
+        calls = [tool_call(call["id"], call["name"], "".join(call["arguments"])) for call in self._calls]
+        return with_unique_ids(calls)
+
+
+class ThinkSplitter:
+    """Tells a leading `<think>` block from the text behind it, whatever the pieces.
+
+    Only a block that the answer begins with counts; tags further on are text. White
+    space around the block belongs to nobody.
+    """
+
+    def __init__(self) -> None:
+        self._state = "start"
+        self._held = ""
+
+    def feed(self, text: str) -> tuple[str, str]:
+        """(thinking, text) that this piece makes certain."""
+        if self._state == "text":
+            return "", text
+        held = self._held + text
+        self._held = ""
+        if self._state == "start":
+            shown = held.lstrip()
+            if THINK_OPEN.startswith(shown[: len(THINK_OPEN)]) and len(shown) < len(THINK_OPEN):
+                self._held = held
+                return "", ""
+            if not shown.startswith(THINK_OPEN):
+                self._state = "text"
+                return "", held
+            self._state = "thinking"
+            held = shown[len(THINK_OPEN) :].lstrip("\n")
+        if self._state == "thinking":
+            thought, closed, rest = held.partition(THINK_CLOSE)
+            if not closed:
+                keep = _overlap(held, THINK_CLOSE)
+                self._held = held[len(held) - keep :]
+                return held[: len(held) - keep], ""
+            self._state = "after"
+            thinking, said = thought, rest.lstrip()
+        else:
+            thinking, said = "", held.lstrip()
+        if said:
+            self._state = "text"
+        return thinking, said
+
+    def close(self) -> tuple[str, str]:
+        """(thinking, text) that was held back when the answer ended."""
+        held, self._held = self._held, ""
+        return (held, "") if self._state == "thinking" else ("", held)
+
+
+def _overlap(text: str, tag: str) -> int:
+    """How many characters at the end of a text may be the beginning of a tag."""
+    for size in range(min(len(tag) - 1, len(text)), 0, -1):
+        if tag.startswith(text[-size:]):
+            return size
+    return 0
+
+
+def split_think(text: str) -> tuple[str, str]:
+    """(thinking, text) of a whole answer."""
+    splitter = ThinkSplitter()
+    thinking, said = splitter.feed(text)
+    more_thinking, more_said = splitter.close()
+    return (thinking + more_thinking).rstrip("\n"), said + more_said
+
+
+def parse_json_answer(text: str) -> Any:
+    """The JSON of an answer to a schema, also within a fence; ProtocolError if it is none."""
+    bare = text.strip()
+    if bare.startswith("```") and bare.endswith("```") and "\n" in bare:
+        bare = bare[bare.index("\n") : -3]
+    return _json.loads(bare, "the answer to the schema")
+
+
+def error_object(payload: Any) -> dict[str, Any] | None:
+    """The error in a JSON payload as `{message, type, code, param, ...}`, None if it holds none.
+
+    Knows `{"error": {...}}`, `{"error": "text"}`, `{"object": "error", ...}`,
+    `{"detail": ...}`, `{"message": ...}` and a list with one of them.
+    """
+    if isinstance(payload, list) and payload:
+        return error_object(payload[0])
+    if not isinstance(payload, dict):
+        return None
+    inner = payload.get("error")
+    if isinstance(inner, dict) and inner:
+        return inner
+    if isinstance(inner, str) and inner:
+        message = payload.get("message")
+        return {**payload, "message": f"{inner}: {message}" if isinstance(message, str) else inner}
+    if payload.get("object") == "error":
+        return payload
+    detail = payload.get("detail")
+    if isinstance(detail, str):
+        return {"message": detail}
+    if isinstance(detail, list) and detail and isinstance(detail[0], dict):
+        return _fastapi(detail[0])
+    if isinstance(payload.get("message"), str) and "choices" not in payload:
+        return payload
+    return None
+
+
+def _fastapi(detail: dict[str, Any]) -> dict[str, Any]:
+    place = detail.get("loc")
+    steps = [str(step) for step in place if step != "body"] if isinstance(place, list) else []
+    found: dict[str, Any] = {"message": f"{'.'.join(steps)}: {detail.get('msg', '')}", "type": detail.get("type")}
+    if steps:
+        found["param"] = steps[0]
+    return found
+
+
+def text_of(value: Any) -> str:
+    """A string as it is, anything else as nothing."""
+    return value if isinstance(value, str) else ""
+
+
+def count_of(value: Any) -> int | None:
+    """A count of tokens, None if the server did not say one."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

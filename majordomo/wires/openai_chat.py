@@ -1,0 +1,665 @@
+"""OpenAI Chat Completions, and the many servers that speak something like it.
+
+Source, where nothing else is said: openai-openapi of August 2026 and openai-python
+3.54 for the wire, llama.cpp's `tools/server` of October 2026 and llama-swap of August
+2026 for theirs, the vendors' documentation for the rest.
+"""
+
+from __future__ import annotations
+
+import re
+
+from .. import _json
+from ..errors import APIError, ProtocolError, TruncatedError, UnsupportedError
+from ..llm import Image, Message, Response, Text, Thinking, ToolCall, ToolResult, Usage, merge
+from ..model import TextDelta, ThinkingDelta, ToolCallDelta
+from ._shared import (
+    ThinkSplitter,
+    ToolCalls,
+    count_of,
+    data_url,
+    error_object,
+    parse_json_answer,
+    sendable_id,
+    split_think,
+    text_of,
+    tool_call,
+    with_unique_ids,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from dataclasses import dataclass, field
+    from typing import Any
+
+    from ..llm import Part, Request
+    from ..model import Delta
+else:
+    from .._frozen import dataclass, field
+
+PATH = "/chat/completions"
+
+
+@dataclass(frozen=True)
+class Quirks:
+    """How a server differs from the others on this wire.
+
+    official: OpenAI's own; the rest is called lookalikes. token_limit: what it calls
+    `max_tokens`. loading_state: it may tell of a model being loaded in chunks that are
+    no thinking (llama-swap). thinking_switch: it takes `chat_template_kwargs`.
+    remedies: parameters that it does not take, learned from its errors: wire name ->
+    the name to send instead, None to leave it out.
+    """
+
+    official: bool = False
+    token_limit: str = "max_completion_tokens"
+    loading_state: bool = False
+    thinking_switch: bool = False
+    remedies: dict[str, str | None] = field(default_factory=dict)
+
+
+# Our levels -> `reasoning_effort`. Source: openai-python, `types/shared/reasoning_effort`;
+# the official models call the level above high `xhigh`, and lookalikes know no more than high.
+_EFFORT = {"off": "none", "minimal": "minimal", "low": "low", "medium": "medium", "high": "high", "max": "high"}
+_EFFORT_OFFICIAL = {**_EFFORT, "max": "xhigh"}
+
+
+def encode(request: Request, model: str, quirks: Quirks, *, target: str = "", stream: bool = False) -> dict[str, Any]:
+    """The body of a request. target: our name of the receiver, whose own thinking goes back to it."""
+    body: dict[str, Any] = {"model": model, "messages": _encode_messages(request, quirks, target)}
+    _encode_tools(body, request, quirks)
+    if request.schema is not None:
+        body["response_format"] = _encode_schema(request.schema)
+    if request.reasoning is not None:
+        body["reasoning_effort"] = (_EFFORT_OFFICIAL if quirks.official else _EFFORT)[request.reasoning]
+        if quirks.thinking_switch and request.reasoning == "off":
+            body["chat_template_kwargs"] = {"enable_thinking": False}
+    for name, value in (
+        (quirks.token_limit, request.max_tokens),
+        ("temperature", request.temperature),
+        ("top_p", request.top_p),
+        ("stop", list(request.stop) or None),
+        ("seed", request.seed),
+    ):
+        if value is not None:
+            body[name] = value
+    if stream:
+        body["stream"] = True
+        body["stream_options"] = {"include_usage": True}
+        if quirks.official:
+            body["stream_options"]["include_obfuscation"] = False
+    for name, instead in quirks.remedies.items():
+        if name in body:
+            value = body.pop(name)
+            if instead is not None:
+                body[instead] = value
+    return merge(body, request.extra) if request.extra else body
+
+
+def _encode_messages(request: Request, quirks: Quirks, target: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    if request.system:
+        found.append({"role": "developer" if quirks.official else "system", "content": request.system})
+    names: dict[str, str] = {}
+    pictures: list[dict[str, Any]] = []
+    for position, message in enumerate(request.messages):
+        results = [part for part in message.parts if type(part) is ToolResult]
+        for result in results:
+            found.append(_encode_result(result))
+            images = [part for part in result.parts if type(part) is Image]
+            if images:
+                name = names.get(result.call_id, "a tool")
+                pictures.append({"type": "text", "text": f"Images returned by the tool {name} ({result.call_id}):"})
+                pictures += [_encode_part(image) for image in images]
+        if len(results) == len(message.parts) and results:
+            continue
+        if pictures:  # only behind all tool messages of the turn may something else come
+            found.append({"role": "user", "content": pictures})
+            pictures = []
+        if message.role == "assistant":
+            names.update({part.id: part.name for part in message.parts if type(part) is ToolCall})
+            encoded = _encode_assistant(message, position, target)
+        else:
+            encoded = _encode_user(message)
+        if encoded is not None:
+            found.append(encoded)
+    if pictures:
+        found.append({"role": "user", "content": pictures})
+    return found
+
+
+def _encode_result(result: ToolResult) -> dict[str, Any]:
+    text = "".join(part.text for part in result.parts if type(part) is Text)
+    if not text and result.parts:
+        text = "The result is in the images that follow."
+    return {
+        "role": "tool",
+        "tool_call_id": sendable_id(result.call_id),
+        "content": f"Error: {text}" if result.is_error else text,
+    }
+
+
+def _encode_assistant(message: Message, position: int, target: str) -> dict[str, Any] | None:
+    if any(type(part) is Image for part in message.parts):
+        raise UnsupportedError(f"message {position}: an assistant's images cannot be sent back on this wire")
+    calls = [part for part in message.parts if type(part) is ToolCall]
+    text = message.text
+    found: dict[str, Any] = {"role": "assistant", "content": text or ("" if not calls else None)}
+    if calls:
+        found["tool_calls"] = [
+            {
+                "id": sendable_id(call.id),
+                "type": "function",
+                "function": {"name": call.name, "arguments": _json.dumps(call.arguments, "a tool call's arguments")},
+            }
+            for call in calls
+        ]
+    elif not text:
+        return None  # servers refuse an assistant message of nothing
+    thinking = "".join(part.text for part in message.parts if type(part) is Thinking)
+    if thinking and message.origin == target:
+        found["reasoning_content"] = thinking  # DeepSeek wants it back beside tool calls
+    return found
+
+
+def _encode_user(message: Message) -> dict[str, Any] | None:
+    parts = [part for part in message.parts if type(part) is not ToolResult]
+    if all(type(part) is Text for part in parts):
+        text = "".join(part.text for part in parts if type(part) is Text)
+        return {"role": "user", "content": text}
+    return {"role": "user", "content": [_encode_part(part) for part in parts]}
+
+
+def _encode_part(part: Part) -> dict[str, Any]:
+    if type(part) is Text:
+        return {"type": "text", "text": part.text}
+    if type(part) is Image:
+        return {"type": "image_url", "image_url": {"url": data_url(part)}}
+    raise UnsupportedError(f"a {type(part).__name__} cannot stand in a user message")
+
+
+def _encode_tools(body: dict[str, Any], request: Request, quirks: Quirks) -> None:
+    tools, choice = request.tools, request.tool_choice
+    if not tools:
+        return
+    named = choice not in ("auto", "none", "required")
+    if named and not quirks.official:
+        # llama-server reads the object form as `auto`, LM Studio refuses it.
+        tools = tuple(tool for tool in tools if tool.name == choice)
+        choice, named = "required", False
+    body["tools"] = [
+        {
+            "type": "function",
+            "function": {
+                "name": tool.name,
+                **({"description": tool.description} if tool.description else {}),
+                "parameters": tool.parameters or {"type": "object", "properties": {}},
+            },
+        }
+        for tool in tools
+    ]
+    if named:
+        body["tool_choice"] = {"type": "function", "function": {"name": choice}}
+    elif choice != "auto":
+        body["tool_choice"] = choice
+
+
+def _encode_schema(schema: Any) -> dict[str, Any]:
+    if not isinstance(schema, dict):
+        raise UnsupportedError(f"schema is a JSON Schema as a dict, not {type(schema).__name__}")
+    name = re.sub(r"[^A-Za-z0-9_-]+", "_", text_of(schema.get("title")))[:64] or "answer"
+    return {"type": "json_schema", "json_schema": {"name": name, "schema": schema, "strict": _is_strict(schema)}}
+
+
+def _is_strict(schema: Any, root: bool = True) -> bool:
+    """Whether a schema keeps the rules of strict mode: closed objects, every property required."""
+    if isinstance(schema, list):
+        return all(_is_strict(inner, False) for inner in schema)
+    if not isinstance(schema, dict):
+        return True
+    if root and schema.get("type") != "object":
+        return False
+    if schema.get("type") == "object" or "properties" in schema:
+        properties = schema.get("properties", {})
+        if schema.get("additionalProperties") is not False or set(schema.get("required", ())) != set(properties):
+            return False
+        if not all(_is_strict(inner, False) for inner in properties.values()):
+            return False
+    return all(_is_strict(inner, False) for name, inner in schema.items() if name != "properties")
+
+
+# Source: openai-openapi, `finish_reason`; `function_call` is its older form.
+_STOP_REASONS = {
+    "stop": "stop",
+    "length": "length",
+    "tool_calls": "tool_calls",
+    "function_call": "tool_calls",
+    "content_filter": "content_filter",
+}
+
+
+def _stop_reason(finish: Any, refusal: str, calls: bool) -> str:
+    reason = _STOP_REASONS.get(finish, "other") if isinstance(finish, str) else "other"
+    if refusal and reason in ("stop", "other"):
+        return "refusal"
+    if calls and reason in ("stop", "other"):  # a named choice, and some lookalikes, say stop
+        return "tool_calls"
+    return reason
+
+
+def decode(payload: Any, quirks: Quirks, schema: Any = None) -> Response:
+    """The answer in a 2xx body.
+
+    Raises APIError for an error that came as a 200, ProtocolError for what is no answer,
+    TruncatedError for an answer to a schema that was cut.
+    """
+    raise_error(payload)
+    choice = _choice(payload)
+    if choice is None:
+        raise ProtocolError("the answer holds no choices")
+    raise_error(choice)
+    message = choice.get("message")
+    if not isinstance(message, dict):
+        raise ProtocolError("the answer's first choice holds no message")
+    if choice.get("finish_reason") == "error":
+        raise APIError(502, "the server ended its answer with an error", partial=_content(message))
+    text, thinking = _content(message), _reasoning(message)
+    if not quirks.official and not thinking:
+        thinking, text = split_think(text)
+    entries = message.get("tool_calls")
+    calls = with_unique_ids([_decode_call(entry) for entry in entries] if isinstance(entries, list) else [])
+    return _response(
+        text, thinking, calls, text_of(message.get("refusal")), choice.get("finish_reason"), _usage(payload), payload, schema
+    )
+
+
+def _response(
+    text: str,
+    thinking: str,
+    calls: list[ToolCall],
+    refusal: str,
+    finish: Any,
+    usage: Usage,
+    raw: Any,
+    schema: Any,
+) -> Response:
+    parts: list[Part] = []
+    if thinking:
+        parts.append(Thinking(thinking))
+    if text:
+        parts.append(Text(text))
+    parts += calls
+    reason = _stop_reason(finish, refusal, bool(calls))
+    parsed = None
+    if schema is not None and reason not in ("refusal", "tool_calls"):
+        parsed = _parsed(text, reason)
+    return Response(Message("assistant", tuple(parts)), reason, usage, raw=raw, parsed=parsed, refusal=refusal)
+
+
+def _parsed(text: str, reason: str) -> Any:
+    if reason in ("length", "content_filter"):
+        cut = "max_tokens" if reason == "length" else "content_filter"
+        raise TruncatedError(f"the answer to the schema was cut ({reason})", code=cut, partial=text)
+    try:
+        return parse_json_answer(text)
+    except ProtocolError as exc:
+        exc.partial = text
+        raise
+
+
+def _choice(payload: Any) -> dict[str, Any] | None:
+    choices = payload.get("choices") if isinstance(payload, dict) else None
+    if isinstance(choices, list) and choices and isinstance(choices[0], dict):
+        return choices[0]
+    return None
+
+
+def _content(message: dict[str, Any]) -> str:
+    content = message.get("content")
+    if isinstance(content, list):
+        return "".join(text_of(part.get("text")) for part in content if isinstance(part, dict))
+    return text_of(content)
+
+
+def _reasoning(message: dict[str, Any]) -> str:
+    """The thinking, under whichever of its names; some servers send both with equal text."""
+    return text_of(message.get("reasoning_content")) or text_of(message.get("reasoning"))
+
+
+def _decode_call(entry: Any) -> ToolCall:
+    entry = entry if isinstance(entry, dict) else {}
+    function = entry.get("function")
+    function = function if isinstance(function, dict) else {}
+    return tool_call(entry.get("id"), function.get("name"), function.get("arguments"))
+
+
+def _usage(payload: Any) -> Usage:
+    """Counts; on this wire cached tokens are part of the input, reasoning of the output."""
+    usage = payload.get("usage")
+    if not isinstance(usage, dict):
+        groq = payload.get("x_groq")
+        usage = groq.get("usage") if isinstance(groq, dict) else None
+    if not isinstance(usage, dict):
+        return Usage()
+    input_details, output_details = usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")
+    return Usage(
+        count_of(usage.get("prompt_tokens")),
+        count_of(usage.get("completion_tokens")),
+        count_of(input_details.get("cached_tokens")) if isinstance(input_details, dict) else None,
+        count_of(output_details.get("reasoning_tokens")) if isinstance(output_details, dict) else None,
+    )
+
+
+class StreamDecoder:
+    """The events of a stream to our deltas, and at the end to a Response.
+
+    finished: a finish reason has come, so the answer is whole; what follows is at most
+    its usage. done: the end marker has come.
+    """
+
+    def __init__(self, quirks: Quirks, schema: Any = None) -> None:
+        self.finished = False
+        self.done = False
+        self._quirks = quirks
+        self._schema = schema
+        self._text: list[str] = []
+        self._thinking: list[str] = []
+        self._refusal: list[str] = []
+        self._calls = ToolCalls()
+        self._finish: Any = None
+        self._usage: Usage = Usage()
+        self._splitter: ThinkSplitter | None = None if quirks.official else ThinkSplitter()
+        self._whole: Response | None = None
+
+    @property
+    def partial(self) -> str:
+        """The text so far."""
+        return "".join(self._text)
+
+    def feed(self, event: str, data: bytes) -> list[Delta]:
+        """The deltas of one event; raises APIError for an error event."""
+        if data.startswith(b"[DONE]"):
+            self.done = True
+            return []
+        payload = _json.loads(data, "an event of the stream")
+        choice = _choice(payload)
+        if choice is None or "error" in payload or "error" in choice or event == "error":
+            if event == "error" and error_object(payload) is None:
+                payload = {"error": {"message": text_of(payload) or "the server ended the stream with an error"}}
+            raise_error(payload)
+            if choice is None:
+                self._count(payload)
+                return []
+            raise_error(choice)
+        delta = choice.get("delta")
+        if not isinstance(delta, dict):
+            delta = choice.get("message")
+            if isinstance(delta, dict) and not self._text and payload.get("object") == "chat.completion":
+                return self._take_whole(payload)
+        if self._quirks.loading_state and len(payload) == 1 and len(choice) == 1 and _is_loading(delta):
+            return []
+        found = self._take(delta) if isinstance(delta, dict) and delta else []
+        finish = choice.get("finish_reason")
+        if finish:
+            if finish == "error":
+                raise APIError(502, "the server ended the stream with an error")
+            self._finish = finish
+            self.finished = True
+        if "usage" in payload or "x_groq" in payload:
+            self._count(payload)
+        return found
+
+    def _take(self, delta: dict[str, Any]) -> list[Delta]:
+        found: list[Delta] = []
+        thinking = _reasoning(delta)
+        if thinking:
+            self._thinking.append(thinking)
+            found.append(ThinkingDelta(thinking))
+        text = delta.get("content")
+        if text:
+            text = text if isinstance(text, str) else _content(delta)
+            if self._splitter is not None:
+                thinking, text = self._split(text)
+                if thinking:
+                    self._thinking.append(thinking)
+                    found.append(ThinkingDelta(thinking))
+            if text:
+                self._text.append(text)
+                found.append(TextDelta(text))
+        refusal = delta.get("refusal")
+        if refusal:
+            self._refusal.append(text_of(refusal))
+        entries = delta.get("tool_calls")
+        if isinstance(entries, list):
+            found += [self._take_call(entry) for entry in entries if isinstance(entry, dict)]
+        return found
+
+    def _split(self, text: str) -> tuple[str, str]:
+        assert self._splitter is not None
+        thinking, said = self._splitter.feed(text)
+        if said:  # from here on all is text
+            self._splitter = None
+        return thinking, said
+
+    def _take_call(self, entry: dict[str, Any]) -> Delta:
+        function = entry.get("function")
+        function = function if isinstance(function, dict) else {}
+        arguments = function.get("arguments")
+        position = self._calls.add(entry.get("index"), entry.get("id"), function.get("name"), arguments)
+        if arguments is not None and not isinstance(arguments, str):
+            arguments = _json.dumps(arguments)
+        return ToolCallDelta(position, *self._calls.name(position), arguments or "")
+
+    def _take_whole(self, payload: Any) -> list[Delta]:
+        """A server that sends its answer in one piece although a stream was asked for."""
+        self._whole = response = decode(payload, self._quirks, self._schema)
+        self.finished = True
+        found: list[Delta] = []
+        if response.thinking:
+            self._thinking.append(response.thinking)
+            found.append(ThinkingDelta(response.thinking))
+        if response.text:
+            self._text.append(response.text)
+            found.append(TextDelta(response.text))
+        for position, call in enumerate(response.tool_calls):
+            found.append(ToolCallDelta(position, call.id, call.name, _json.dumps(call.arguments)))
+        return found
+
+    def _count(self, payload: Any) -> None:
+        if isinstance(payload, dict):
+            usage = _usage(payload)
+            if usage.input_tokens is not None or usage.output_tokens is not None:
+                self._usage = usage
+
+    def close(self) -> list[Delta]:
+        """The stream has ended: what was held back; raises TruncatedError if the answer is not whole."""
+        found: list[Delta] = []
+        if self._splitter is not None:
+            thinking, text = self._splitter.close()
+            self._splitter = None
+            if thinking:
+                self._thinking.append(thinking)
+                found.append(ThinkingDelta(thinking))
+            if text:
+                self._text.append(text)
+                found.append(TextDelta(text))
+        if not self.finished:
+            raise TruncatedError("the stream ended without a finish reason: the answer is cut", partial=self.partial)
+        return found
+
+    def response(self) -> Response:
+        """The whole answer of a stream that has been closed."""
+        if self._whole is not None:
+            return self._whole
+        thinking = "".join(self._thinking)
+        if not self._quirks.official:
+            thinking = thinking.rstrip("\n")
+        return _response(
+            self.partial, thinking, self._calls.finished(), "".join(self._refusal), self._finish, self._usage, None, self._schema
+        )
+
+
+def _is_loading(delta: Any) -> bool:
+    """llama-swap's `sendLoadingState`: a delta of nothing but reasoning, in a chunk of nothing but it."""
+    return isinstance(delta, dict) and len(delta) == 1 and "reasoning_content" in delta
+
+
+# The type of an error that came without a status -> the status it would have had.
+# Source: the error classes of OpenAI, vLLM, llama-server and llama-swap.
+_STATUS_OF_TYPE = {
+    "invalid_request_error": 400,
+    "badrequesterror": 400,
+    "exceed_context_size_error": 400,
+    "authentication_error": 401,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "notfounderror": 404,
+    "rate_limit_error": 429,
+    "tokens": 429,
+    "requests": 429,
+    "insufficient_quota": 429,
+    "not_supported_error": 501,
+    "unavailable_error": 503,
+    "overloaded_error": 529,
+}
+
+
+def raise_error(payload: Any) -> None:
+    """Raise the error that a 2xx payload or a choice holds, with the status it would have had."""
+    if not isinstance(payload, dict) or ("choices" in payload and not payload.get("error")):
+        return
+    found = error_object(payload)
+    if found is None:
+        return
+    status = _inner_status(found)
+    message, code, param, wait = _facts(found, status)
+    raise APIError(status, _short(message), code, retry_after=wait, body=_short(_json.dumps(payload), 4000), param=param)
+
+
+def _inner_status(found: dict[str, Any]) -> int:
+    for name in ("code", "status", "status_code"):
+        text = str(found.get(name) or "")
+        if text.isascii() and text.isdigit() and 300 <= int(text[:4]) < 600:
+            return int(text)
+    kind = text_of(found.get("type")).lower()
+    return _STATUS_OF_TYPE.get(kind) or (429 if found.get("code") == "rate_limit_exceeded" else 500)
+
+
+def read_error(status: int, text: str) -> tuple[str, str | None, str | None, float | None]:
+    """(message, code, param, seconds to wait) of an error's body, whatever its shape."""
+    try:
+        found = error_object(_json.loads(text)) if text.lstrip()[:1] in ("{", "[") else None
+    except ProtocolError:
+        found = None
+    return _facts(found or {"message": text}, status)
+
+
+# What a server says only in words: (statuses, pattern, our code). The pattern is matched
+# from the start of the message, where a prompt that the server echoes does not stand.
+_PATTERNS = tuple(
+    (statuses, re.compile(pattern, re.I), code)
+    for statuses, pattern, code in (
+        # OpenAI, vLLM, llama-server, LM Studio, Groq, TGI, in this order
+        ((400, 413, 422, 500), r".{0,80}maximum context length", "context_length_exceeded"),
+        ((400, 413, 422), r"input tokens exceed", "context_length_exceeded"),
+        ((400, 500), r".{0,60}exceeds? the (available )?context (size|length|window)", "context_length_exceeded"),
+        ((400, 500), r".{0,80}(greater|longer|larger|more) than the (model's )?context", "context_length_exceeded"),
+        ((400, 413), r".{0,60}reduce the length of the (messages|prompt)", "context_length_exceeded"),
+        ((400, 422), r"`?inputs`? (tokens|must have less than)", "context_length_exceeded"),
+        ((400, 500), r"context size has been exceeded", "context_length_exceeded"),
+        ((429,), r"request too large for", "request_too_large"),
+        ((400,), r"function tools with", "tools_not_supported"),
+        ((400,), r".{0,80}does not support (tools|function calling)", "tools_not_supported"),
+        ((400, 404, 500), r".{0,80}(image input is not supported|does not support (image|vision))", "images_not_supported"),
+        ((404,), r".{0,60}no endpoints found that support image input", "images_not_supported"),  # OpenRouter
+        ((500,), r"(failed to parse|unable to generate parser)", "invalid_request"),  # llama-server, permanent
+        ((500,), r".{0,60}not supported", "not_supported_error"),  # llama-server, permanent
+        ((400,), r"could not finish the message because max_tokens", "max_tokens"),
+        ((400,), r"could not find suitable inference handler", "model_not_found"),  # llama-swap before v218
+        ((400,), r"(model .{0,120}(not found|does not exist))", "model_not_found"),
+    )
+)
+_KEY = re.compile(r"\b(sk|pk|gsk|key|Bearer)[-_ ][A-Za-z0-9*._-]{6,}")
+_WAIT = re.compile(r"(?:try again in|retry (?:after|in)) (?:(\d+)m(?!s))?([\d.]+)? ?(ms|s\b|sec)?", re.I)
+
+
+def _facts(found: dict[str, Any], status: int) -> tuple[str, str | None, str | None, float | None]:
+    message = _KEY.sub("(a key)", text_of(found.get("message")) or text_of(found.get("type")))  # 401s echo it
+    code = found.get("code")
+    if not isinstance(code, str) or code.isdigit():
+        code = None
+    code = code or text_of(found.get("type")) or None
+    for statuses, pattern, ours in _PATTERNS:
+        if status in statuses and pattern.match(message):
+            code = ours
+            break
+    param = found.get("param")
+    return message, code.lower() if code else None, param if isinstance(param, str) else None, _wait(message, status)
+
+
+def _wait(message: str, status: int) -> float | None:
+    """Seconds that a rate limit asks for in words: `try again in 1m3.2s`, `20ms`, `86 seconds`."""
+    told = _WAIT.search(message) if status == 429 else None
+    if told is None or not (told[1] or told[2]):
+        return None
+    try:
+        seconds = float(told[2] or 0) * (0.001 if (told[3] or "").lower() == "ms" else 1)
+    except ValueError:
+        return None
+    return seconds + 60 * int(told[1] or 0)
+
+
+def _short(text: str, longest: int = 300) -> str:
+    line = " ".join(text[: longest * 4].split())
+    return line if len(line) <= longest else line[: longest - 3] + "..."
+
+
+# Parameters that may be renamed or left out, and what they are called here.
+_OPTION = {
+    "max_tokens": "max_tokens",
+    "max_completion_tokens": "max_tokens",
+    "temperature": "temperature",
+    "top_p": "top_p",
+    "stop": "stop",
+    "seed": "seed",
+    "reasoning_effort": "reasoning",
+    "chat_template_kwargs": "reasoning",
+    "stream_options": "stream_options",
+}
+_OTHER_NAME = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
+_UNSUPPORTED_CODES = ("unsupported_parameter", "unsupported_value", "unknown_parameter", "extra_forbidden")
+_UNSUPPORTED = re.compile(
+    r"(?:unsupported|unknown|unrecognized|unexpected|invalid|extra)\b[^'\"`]{0,60}['\"`](\w+)['\"`]"
+    r"|['\"`]?(\w+)['\"`]?:? (?:is |are )?(?:not (?:supported|permitted|allowed|recognized)|unsupported)"
+    r"|unrecognized request argument supplied: (\w+)",
+    re.I,
+)
+
+
+def remedy(error: APIError, body: dict[str, Any], quirks: Quirks) -> tuple[str, str | None] | None:
+    """The parameter of `body` that an error calls unsupported, and the name to send instead (None: leave it out).
+
+    None if the error is about something else, about what cannot be left out, or about
+    what has been mended before.
+    """
+    if error.status not in (400, 422):
+        return None
+    param = error.param if error.code in _UNSUPPORTED_CODES else None
+    if param is None:
+        told = _UNSUPPORTED.match(error.message)
+        param = next((name for name in told.groups() if name), None) if told else None
+    if param not in _OPTION or param not in body or param in quirks.remedies:
+        return None
+    instead = _OTHER_NAME.get(param)
+    return param, None if instead in body or instead in quirks.remedies else instead
+
+
+def warnings(request: Request, quirks: Quirks) -> tuple[str, ...]:
+    """What the remedies do to this request, one sentence each, by the option's name here."""
+    found = []
+    for name, instead in quirks.remedies.items():
+        option = _OPTION[name]
+        if getattr(request, option, None) not in (None, ()):
+            what = f"sent as {instead}" if instead else "left out"
+            found.append(f"{option}: {what}, for the target does not take {name}")
+    return tuple(found)
