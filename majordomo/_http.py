@@ -176,8 +176,8 @@ class _Handler(urllib.request.BaseHandler):
         lines += [f"{name}: {value}" for name, value in request.headers.items()]
         if route.proxy and route.proxy[2] and not secure:
             lines.append(f"Proxy-Authorization: {route.proxy[2]}")
-        if request.data is not None:
-            lines.append(f"Content-Length: {len(request.data)}")
+        if request.data is not None or request.get_method() != "GET":
+            lines.append(f"Content-Length: {len(request.data or b'')}")
         head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
         connection, reused = client.connection(route, deadline)
         while True:

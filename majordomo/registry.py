@@ -452,7 +452,7 @@ class _Place:
         """The error, with the place underlined; for a variable's value the item's number alone."""
         if self.source is not None:
             return SpecError(f"{self.source}, item {self._number}: {message}")
-        if len(self._spec) > 200 or not self._spec.isprintable():
+        if "//" in self._spec or len(self._spec) > 200 or not self._spec.isprintable():  # // may be a DSN, token and all
             return SpecError(f"item {self._number} of the spec: {message}")
         column = self._start + len(self._item) - len(self._item.lstrip())
         marks = "^" * max(1, len(self._item.strip()))

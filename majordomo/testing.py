@@ -1,0 +1,504 @@
+"""A loopback server that speaks the wires and misbehaves on demand, for tests.
+
+    from majordomo import Registry
+    from majordomo.testing import FakeServer, Reply, Status, hang
+
+    with FakeServer(Status(503), Reply("Hello.")) as server:
+        registry = Registry({"LLM_BOX": server.dsn("llama-swap")})
+        assert registry.parse("box/any").generate("Hi").text == "Hello."
+        assert [seen.json["model"] for seen in server.requests] == ["any", "any"]
+
+Questions to a model take the next step of the script, in order; when it is used up they
+get the default. Everything else (lists, what runs, unloading) is answered from `models`
+and `running`, as llama-swap does. Nothing leaves 127.0.0.1.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import socketserver
+import struct
+import threading
+import time
+from http.server import BaseHTTPRequestHandler
+from urllib.parse import quote, unquote, urlsplit
+
+from .llm import Response, ToolCall, Usage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Iterable, Sequence
+    from dataclasses import dataclass, field
+    from typing import Any, Callable, Union
+
+    Step = Union["Reply", "Status", "Raw", "Fault", "Callable[[Seen], Step]"]
+else:
+    from ._frozen import dataclass, field
+
+__all__ = [
+    "FakeServer",
+    "Fault",
+    "Raw",
+    "Reply",
+    "Seen",
+    "Status",
+    "cut",
+    "dead_port",
+    "drip",
+    "endless",
+    "hang",
+    "redirect",
+    "reset",
+]
+
+CHAT_PATHS = ("/chat/completions",)
+_WORD = 6  # characters of a streamed piece
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer of a model, told in the wire of the path that was asked, streamed if asked so.
+
+    stop_reason: as in `Response`. usage: None to leave it out. pieces: how a stream cuts
+    the text; some characters each if None.
+    """
+
+    text: str = ""
+    thinking: str = ""
+    tool_calls: Sequence[ToolCall] = ()
+    stop_reason: str = ""
+    usage: Usage | None = Usage(11, 7, 0, 0)
+    refusal: str = ""
+    pieces: Sequence[str] | None = None
+
+    @classmethod
+    def of(cls, response: Response) -> Reply:
+        """The reply that would have been this response."""
+        return cls(response.text, response.thinking, response.tool_calls, response.stop_reason, response.usage)
+
+
+@dataclass(frozen=True)
+class Status:
+    """Any HTTP answer. body: JSON values, text or bytes; a list of bytes is sent chunked, piece by piece."""
+
+    status: int = 200
+    body: Any = b""
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Raw:
+    """Exactly these bytes on the connection, which is then closed unless `keep`."""
+
+    data: bytes
+    keep: bool = False
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Another step gone wrong; see `hang`, `cut`, `reset`, `drip` and `endless`.
+
+    after: how many bytes of the answer are sent before it happens; None for its head.
+    """
+
+    kind: str
+    step: Any = Raw(b"")
+    after: int | None = 0
+    seconds: float = 0.0
+    data: bytes = b""
+
+
+def hang(step: Any = Raw(b""), after: int | None = 0) -> Fault:
+    """Say nothing more, and keep the connection open."""
+    return Fault("hang", step, after)
+
+
+def cut(step: Any = Raw(b""), after: int | None = 0) -> Fault:
+    """Close the connection, politely."""
+    return Fault("cut", step, after)
+
+
+def reset(step: Any = Raw(b""), after: int | None = 0) -> Fault:
+    """Reset the connection (RST)."""
+    return Fault("reset", step, after)
+
+
+def drip(step: Any, seconds: float = 0.05, after: int | None = 0) -> Fault:
+    """Send one byte at a time, with a pause between."""
+    return Fault("drip", step, after, seconds)
+
+
+def endless(data: bytes, step: Any = Raw(b""), after: int | None = 0) -> Fault:
+    """Send `data` again and again, until the client has had enough."""
+    return Fault("endless", step, after, data=data)
+
+
+def redirect(location: str, status: int = 302) -> Status:
+    """Send the client elsewhere."""
+    return Status(status, b"", {"Location": location})
+
+
+def dead_port() -> int:
+    """A port of 127.0.0.1 at which nobody listens."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A request as it came. headers: names in lower case. path: as sent, query included."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        """The body as JSON; None if it is none."""
+        try:
+            return json.loads(self.body)
+        except ValueError:
+            return None
+
+
+class FakeServer:
+    """A server on 127.0.0.1, a context manager.
+
+    script: steps for the questions to come. token: what `Authorization: Bearer` must
+    hold, None lets everybody in. models: what the lists show. ssl_context: speak TLS.
+
+    requests: what was asked, oldest first. connections: how many were accepted.
+    running: the models that have been asked and not unloaded.
+    """
+
+    def __init__(
+        self,
+        *script: Any,
+        token: str | None = None,
+        models: Iterable[str] = ("qwen3:14b", "org/vision:8b"),
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        self.requests: list[Seen] = []
+        self.connections = 0
+        self.models = list(models)
+        self.running: list[str] = []
+        self.default: Any = Reply("Hello from the fake server.")
+        self._token = token
+        self._context = ssl_context
+        self._script: list[tuple[str | None, Any]] = [(None, step) for step in script]
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._open: set[socket.socket] = set()
+        self._port = 0
+        self._server: _Server | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> FakeServer:
+        """Listen; on the port of before, if there was one."""
+        self._stopping.clear()
+        self._server = _Server(("127.0.0.1", self._port), self)
+        self._port = self._server.server_address[1]
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """Close everything: from now on connections are refused, until `start`."""
+        server, self._server = self._server, None
+        if server is None:
+            return
+        self._stopping.set()
+        server.shutdown()
+        with self._lock:
+            open_now = list(self._open)
+        for sock in open_now:
+            _hush(sock)
+        server.server_close()
+        if self._thread is not None:
+            self._thread.join()
+
+    def __enter__(self) -> FakeServer:
+        return self.start()
+
+    def __exit__(self, *error: object) -> None:
+        self.stop()
+
+    @property
+    def host(self) -> str:
+        """`127.0.0.1:PORT`."""
+        return f"127.0.0.1:{self._port}"
+
+    @property
+    def url(self) -> str:
+        """The base URL, without a path."""
+        return f"http{'s' if self._context else ''}://{self.host}"
+
+    def dsn(self, scheme: str = "llama-swap", token: str | None = "test-token", path: str = "", options: str = "") -> str:
+        """The DSN under which this server is a provider; `+http` is added where it must be."""
+        plain = "" if self._context or scheme == "llama-swap" else "+http"
+        userinfo = quote(token, safe="") + "@" if token else ""
+        return f"{scheme}{plain}://{userinfo}{self.host}{path}{'?' + options if options else ''}"
+
+    def add(self, *steps: Any, path: str | None = None) -> None:
+        """More steps for the script; with `path`, for requests to a path that ends so, whatever they ask."""
+        with self._lock:
+            self._script += [(path, step) for step in steps]
+
+    def drop(self) -> None:
+        """Close every connection that is open, as a server does that is tired of waiting."""
+        with self._lock:
+            open_now = list(self._open)
+        for sock in open_now:
+            _hush(sock)
+
+    def _step(self, seen: Seen) -> Any:
+        """What to answer a request with."""
+        path = urlsplit(seen.path).path
+        asks_model = seen.method == "POST" and path.endswith(CHAT_PATHS)
+        with self._lock:
+            self.requests.append(seen)
+            if self._token is not None and not path.endswith("/health"):
+                if seen.headers.get("authorization") != f"Bearer {self._token}":
+                    return _refusal(401, "unauthorized: invalid or missing API key", "authentication_error", "unauthorized")
+            for number, (wanted, step) in enumerate(self._script):
+                if path.endswith(wanted) if wanted is not None else asks_model:
+                    del self._script[number]
+                    break
+            else:
+                step = self.default if asks_model else self._managed(seen.method, path)
+            if asks_model and seen.json and isinstance(seen.json.get("model"), str):
+                if seen.json["model"] not in self.running:
+                    self.running.append(seen.json["model"])
+        while callable(step):
+            step = step(seen)
+        return step
+
+    def _managed(self, method: str, path: str) -> Status:
+        """llama-swap's own paths. Source: llama-swap of August 2026, `internal/server`."""
+        if method == "GET" and path.endswith("/models"):
+            rows = [{"id": name, "object": "model", "owned_by": "llama-swap"} for name in sorted(self.models)]
+            return Status(200, {"object": "list", "data": rows})
+        if method == "GET" and path.endswith("/running"):
+            return Status(200, {"running": [{"model": name, "state": "ready"} for name in sorted(self.running)]})
+        if method == "GET" and path.endswith("/health"):
+            return Status(200, "OK")
+        if method == "GET" and path.endswith("/unload"):
+            self.running.clear()
+            return Status(200, "OK")
+        if method == "POST" and path.endswith("/api/models/unload"):
+            self.running.clear()
+            return Status(200, {"msg": "ok"})
+        if method == "POST" and "/api/models/unload/" in path:
+            name = unquote(path.partition("/api/models/unload/")[2])
+            if name not in self.models and name not in self.running:
+                return _refusal(404, "model not found", "invalid_request_error", "not_found")
+            self.running = [running for running in self.running if running != name]
+            return Status(200, "OK")
+        return Status(404, "404 page not found\n", {"Content-Type": "text/plain; charset=utf-8"})
+
+
+def _refusal(status: int, message: str, kind: str, code: str) -> Status:
+    error = {"message": message, "type": kind, "param": None, "code": code}
+    return Status(status, {"src": "llama-swap", "error": error})
+
+
+def _hush(sock: socket.socket) -> None:
+    try:
+        sock.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass
+
+
+class _Server(socketserver.ThreadingTCPServer):
+    allow_reuse_address = True
+    daemon_threads = True
+    request_queue_size = 256
+
+    def __init__(self, address: tuple[str, int], fake: FakeServer) -> None:
+        self.fake = fake
+        super().__init__(address, _Handler)
+
+    def get_request(self) -> tuple[Any, Any]:
+        sock, address = super().get_request()
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self.fake._context is not None:
+            sock = self.fake._context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+        return sock, address
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        pass  # a client that went away, which tests provoke
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Server
+
+    def setup(self) -> None:
+        fake = self.server.fake
+        with fake._lock:
+            fake.connections += 1
+            fake._open.add(self.request)
+        super().setup()
+        if fake._context is not None:
+            self.request.do_handshake()
+
+    def finish(self) -> None:
+        with self.server.fake._lock:
+            self.server.fake._open.discard(self.request)
+        try:
+            super().finish()
+        except OSError:
+            pass
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+    def _answer(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        seen = Seen(self.command, self.path, headers, body)
+        self._play(self.server.fake._step(seen), seen)
+
+    do_GET = do_POST = do_PUT = do_DELETE = _answer
+
+    def _play(self, step: Any, seen: Seen) -> None:
+        if isinstance(step, Fault):
+            return self._go_wrong(step, seen)
+        for piece in self._render(step, seen):
+            self.connection.sendall(piece)
+
+    def _render(self, step: Any, seen: Seen) -> list[bytes]:
+        """A step as the pieces in which its bytes are sent."""
+        if isinstance(step, Raw):
+            self.close_connection = not step.keep
+            return [step.data]
+        if isinstance(step, Reply):
+            step = _openai_status(step, seen)
+        if isinstance(step, Fault):
+            return self._render(step.step, seen)
+        return _rendered(step)
+
+    def _go_wrong(self, fault: Fault, seen: Seen) -> None:
+        sock, stopping = self.connection, self.server.fake._stopping
+        pieces = self._render(fault.step, seen)
+        data = b"".join(pieces)
+        after = len(pieces[0]) if fault.after is None else fault.after
+        self.close_connection = True
+        sock.sendall(data[:after])
+        if fault.kind == "drip":
+            for position in range(after if after >= 0 else len(data) + after, len(data)):
+                if stopping.wait(fault.seconds):
+                    return
+                sock.sendall(data[position : position + 1])
+        elif fault.kind == "endless":
+            block = fault.data * max(1, 65536 // max(1, len(fault.data)))
+            while not stopping.is_set():
+                sock.sendall(block)
+        elif fault.kind == "reset":
+            time.sleep(0.02)  # what was sent before must have a chance to be read
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.server.fake._open.discard(sock)
+            sock.close()
+        elif fault.kind == "hang":
+            sock.settimeout(0.05)
+            while not stopping.is_set():
+                try:
+                    if not sock.recv(65536):
+                        return
+                except socket.timeout:
+                    continue
+
+
+_REASONS = {200: "OK", 302: "Found", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found", 429: "Too Many Requests"}
+
+
+def _rendered(step: Status) -> list[bytes]:
+    """An HTTP answer as bytes: its head, then its body."""
+    body, headers = step.body, dict(step.headers)
+    if isinstance(body, (dict, list)) and not (isinstance(body, list) and all(isinstance(b, bytes) for b in body) and body):
+        body = json.dumps(body).encode()
+        headers.setdefault("Content-Type", "application/json")
+    elif isinstance(body, str):
+        body = body.encode()
+    names = {name.lower() for name in headers}
+    chunked = isinstance(body, list) or "chunked" in headers.get("Transfer-Encoding", "")
+    if chunked and "transfer-encoding" not in names:
+        headers["Transfer-Encoding"] = "chunked"
+    elif not chunked and "content-length" not in names:
+        headers["Content-Length"] = str(len(body))
+    lines = [f"HTTP/1.1 {step.status} {_REASONS.get(step.status, 'Status')}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+    if not chunked:
+        return [head, body]
+    pieces = body if isinstance(body, list) else [body]
+    return [head, *[b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces if piece], b"0\r\n\r\n"]
+
+
+_FINISH = {"refusal": "stop", "": "stop", "other": "unknown"}
+
+
+def _openai_status(reply: Reply, seen: Seen) -> Status:
+    """A reply in OpenAI's Chat Completions."""
+    asked = seen.json if isinstance(seen.json, dict) else {}
+    reason = reply.stop_reason or ("tool_calls" if reply.tool_calls else "stop")
+    finish = _FINISH.get(reason, reason)
+    head = {"id": "chatcmpl-fake", "created": 1700000000, "model": asked.get("model", "fake")}
+    if asked.get("stream"):
+        chunks = _openai_chunks(reply, finish, bool((asked.get("stream_options") or {}).get("include_usage")))
+        events = [{**head, "object": "chat.completion.chunk", **chunk} for chunk in chunks]
+        body = [b"data: " + json.dumps(event).encode() + b"\n\n" for event in events]
+        return Status(200, [*body, b"data: [DONE]\n\n"], {"Content-Type": "text/event-stream"})
+    message: dict[str, Any] = {"role": "assistant", "content": reply.text or (None if reply.tool_calls else "")}
+    if reply.thinking:
+        message["reasoning_content"] = reply.thinking
+    if reply.refusal:
+        message["refusal"] = reply.refusal
+    if reply.tool_calls:
+        message["tool_calls"] = [_openai_call(call) for call in reply.tool_calls]
+    answer = {**head, "object": "chat.completion", "choices": [{"index": 0, "message": message, "finish_reason": finish}]}
+    if reply.usage is not None:
+        answer["usage"] = _openai_usage(reply.usage)
+    return Status(200, answer)
+
+
+def _openai_chunks(reply: Reply, finish: str, with_usage: bool) -> list[dict[str, Any]]:
+    deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
+    deltas += [{"reasoning_content": piece} for piece in _pieces(reply.thinking, None)]
+    deltas += [{"content": piece} for piece in _pieces(reply.text, reply.pieces)]
+    deltas += [{"refusal": piece} for piece in _pieces(reply.refusal, None)]
+    for index, call in enumerate(reply.tool_calls):
+        whole = _openai_call(call)
+        arguments = whole["function"].pop("arguments")
+        whole["function"]["arguments"] = ""
+        deltas.append({"tool_calls": [{"index": index, **whole}]})
+        deltas += [{"tool_calls": [{"index": index, "function": {"arguments": p}}]} for p in _pieces(arguments, None)]
+    chunks = [{"choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas]
+    chunks.append({"choices": [{"index": 0, "delta": {}, "finish_reason": finish}]})
+    if with_usage and reply.usage is not None:
+        chunks.append({"choices": [], "usage": _openai_usage(reply.usage)})
+    return chunks
+
+
+def _pieces(text: str, given: Sequence[str] | None) -> Sequence[str]:
+    return given if given is not None else [text[at : at + _WORD] for at in range(0, len(text), _WORD)]
+
+
+def _openai_call(call: ToolCall) -> dict[str, Any]:
+    arguments = call.malformed if call.malformed is not None else json.dumps(call.arguments)
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}}
+
+
+def _openai_usage(usage: Usage) -> dict[str, Any]:
+    return {
+        "prompt_tokens": usage.input_tokens,
+        "completion_tokens": usage.output_tokens,
+        "total_tokens": (usage.input_tokens or 0) + (usage.output_tokens or 0),
+        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
+    }
