@@ -556,41 +556,39 @@ def read_error(status: int, text: str) -> tuple[str, str | None, str | None, flo
 
 # What a server says only in words: (statuses, pattern, our code). The pattern is matched
 # from the start of the message, where a prompt that the server echoes does not stand.
-_PATTERNS = tuple(
-    (statuses, re.compile(pattern, re.I), code)
-    for statuses, pattern, code in (
-        # OpenAI, vLLM, llama-server, LM Studio, Groq, TGI, in this order
-        ((400, 413, 422, 500), r".{0,80}maximum context length", "context_length_exceeded"),
-        ((400, 413, 422), r"input tokens exceed", "context_length_exceeded"),
-        ((400, 500), r".{0,60}exceeds? the (available )?context (size|length|window)", "context_length_exceeded"),
-        ((400, 500), r".{0,80}(greater|longer|larger|more) than the (model's )?context", "context_length_exceeded"),
-        ((400, 413), r".{0,60}reduce the length of the (messages|prompt)", "context_length_exceeded"),
-        ((400, 422), r"`?inputs`? (tokens|must have less than)", "context_length_exceeded"),
-        ((400, 500), r"context size has been exceeded", "context_length_exceeded"),
-        ((429,), r"request too large for", "request_too_large"),
-        ((400,), r"function tools with", "tools_not_supported"),
-        ((400,), r".{0,80}does not support (tools|function calling)", "tools_not_supported"),
-        ((400, 404, 500), r".{0,80}(image input is not supported|does not support (image|vision))", "images_not_supported"),
-        ((404,), r".{0,60}no endpoints found that support image input", "images_not_supported"),  # OpenRouter
-        ((500,), r"(failed to parse|unable to generate parser)", "invalid_request"),  # llama-server, permanent
-        ((500,), r".{0,60}not supported", "not_supported_error"),  # llama-server, permanent
-        ((400,), r"could not finish the message because max_tokens", "max_tokens"),
-        ((400,), r"could not find suitable inference handler", "model_not_found"),  # llama-swap before v218
-        ((400,), r"(model .{0,120}(not found|does not exist))", "model_not_found"),
-    )
+# Patterns are compiled when an error is first read: most processes never meet one.
+_PATTERNS = (
+    # OpenAI, vLLM, llama-server, LM Studio, Groq, TGI, in this order
+    ((400, 413, 422, 500), r".{0,80}maximum context length", "context_length_exceeded"),
+    ((400, 413, 422), r"input tokens exceed", "context_length_exceeded"),
+    ((400, 500), r".{0,60}exceeds? the (available )?context (size|length|window)", "context_length_exceeded"),
+    ((400, 500), r".{0,80}(greater|longer|larger|more) than the (model's )?context", "context_length_exceeded"),
+    ((400, 413), r".{0,60}reduce the length of the (messages|prompt)", "context_length_exceeded"),
+    ((400, 422), r"`?inputs`? (tokens|must have less than)", "context_length_exceeded"),
+    ((400, 500), r"context size has been exceeded", "context_length_exceeded"),
+    ((429,), r"request too large for", "request_too_large"),
+    ((400,), r"function tools with", "tools_not_supported"),
+    ((400,), r".{0,80}does not support (tools|function calling)", "tools_not_supported"),
+    ((400, 404, 500), r".{0,80}(image input is not supported|does not support (image|vision))", "images_not_supported"),
+    ((404,), r".{0,60}no endpoints found that support image input", "images_not_supported"),  # OpenRouter
+    ((500,), r"(failed to parse|unable to generate parser)", "invalid_request"),  # llama-server, permanent
+    ((500,), r".{0,60}not supported", "not_supported_error"),  # llama-server, permanent
+    ((400,), r"could not finish the message because max_tokens", "max_tokens"),
+    ((400,), r"could not find suitable inference handler", "model_not_found"),  # llama-swap before v218
+    ((400,), r"(model .{0,120}(not found|does not exist))", "model_not_found"),
 )
-_KEY = re.compile(r"\b(sk|pk|gsk|key|Bearer)[-_ ][A-Za-z0-9*._-]{6,}")
-_WAIT = re.compile(r"(?:try again in|retry (?:after|in)) (?:(\d+)m(?!s))?([\d.]+)? ?(ms|s\b|sec)?", re.I)
+_KEY = r"\b(sk|pk|gsk|key|Bearer)[-_ ][A-Za-z0-9*._-]{6,}"
+_WAIT = r"(?:try again in|retry (?:after|in)) (?:(\d+)m(?!s))?([\d.]+)? ?(ms|s\b|sec)?"
 
 
 def _facts(found: dict[str, Any], status: int) -> tuple[str, str | None, str | None, float | None]:
-    message = _KEY.sub("(a key)", text_of(found.get("message")) or text_of(found.get("type")))  # 401s echo it
+    message = re.sub(_KEY, "(a key)", text_of(found.get("message")) or text_of(found.get("type")))  # 401s echo it
     code = found.get("code")
     if not isinstance(code, str) or code.isdigit():
         code = None
     code = code or text_of(found.get("type")) or None
     for statuses, pattern, ours in _PATTERNS:
-        if status in statuses and pattern.match(message):
+        if status in statuses and re.match(pattern, message, re.I):
             code = ours
             break
     param = found.get("param")
@@ -599,7 +597,7 @@ def _facts(found: dict[str, Any], status: int) -> tuple[str, str | None, str | N
 
 def _wait(message: str, status: int) -> float | None:
     """Seconds that a rate limit asks for in words: `try again in 1m3.2s`, `20ms`, `86 seconds`."""
-    told = _WAIT.search(message) if status == 429 else None
+    told = re.search(_WAIT, message, re.I) if status == 429 else None
     if told is None or not (told[1] or told[2]):
         return None
     try:
@@ -628,11 +626,10 @@ _OPTION = {
 }
 _OTHER_NAME = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
 _UNSUPPORTED_CODES = ("unsupported_parameter", "unsupported_value", "unknown_parameter", "extra_forbidden")
-_UNSUPPORTED = re.compile(
+_UNSUPPORTED = (
     r"(?:unsupported|unknown|unrecognized|unexpected|invalid|extra)\b[^'\"`]{0,60}['\"`](\w+)['\"`]"
     r"|['\"`]?(\w+)['\"`]?:? (?:is |are )?(?:not (?:supported|permitted|allowed|recognized)|unsupported)"
-    r"|unrecognized request argument supplied: (\w+)",
-    re.I,
+    r"|unrecognized request argument supplied: (\w+)"
 )
 
 
@@ -646,7 +643,7 @@ def remedy(error: APIError, body: dict[str, Any], quirks: Quirks) -> tuple[str, 
         return None
     param = error.param if error.code in _UNSUPPORTED_CODES else None
     if param is None:
-        told = _UNSUPPORTED.match(error.message)
+        told = re.match(_UNSUPPORTED, error.message, re.I)
         param = next((name for name in told.groups() if name), None) if told else None
     if param not in _OPTION or param not in body or param in quirks.remedies:
         return None

@@ -1,0 +1,101 @@
+"""Memory, connections under threads, and the small things a chain does before it asks anybody."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import os
+import subprocess
+import sys
+
+import _measure
+
+from majordomo import Model, Registry, Response, TransportError, assistant
+from majordomo.testing import FakeServer
+
+MEMORY_BY_HAND = """
+import http.client, json, sys
+connection = http.client.HTTPConnection(sys.argv[1], timeout=60)
+for _ in range(1000):
+    body = json.dumps({"model": "m", "messages": [{"role": "user", "content": "Hi"}]}).encode()
+    connection.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json"})
+    json.loads(connection.getresponse().read())
+print([line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")][0])
+"""
+MEMORY_OURS = """
+import sys
+from majordomo import Registry
+model = Registry({"LLM_BOX": "llama-swap://t@" + sys.argv[1]}).parse("box/m")
+for _ in range(1000):
+    model.generate("Hi")
+print([line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")][0])
+"""
+THREADS = 16
+CALLS = 400
+
+
+def peak(code: str, host: str) -> int:
+    """Peak memory of a process in KiB, as Linux tells it."""
+    env = {**os.environ, "PYTHONPATH": str(_measure.ROOT)}
+    return int(subprocess.run([sys.executable, "-c", code, host], env=env, capture_output=True, check=True).stdout)
+
+
+class Dead(Model):
+    """A target that is down."""
+
+    name = "dead/m"
+
+    def complete(self, request, deadline):
+        raise TransportError("down")
+
+
+class Alive(Model):
+    """A target that answers at once."""
+
+    name = "alive/m"
+
+    def complete(self, request, deadline):
+        return Response(assistant("yes"))
+
+
+class One:
+    """A provider of one model."""
+
+    def __init__(self, model):
+        self.model = lambda id: model
+
+
+def main() -> None:
+    with _measure.Server() as host:
+        above = (peak(MEMORY_OURS, host) - peak(MEMORY_BY_HAND, host)) / 1024
+    _measure.row("memory after 1000 calls, above http.client by hand", f"{above:.1f} MB", "at most 5 MB")
+
+    with FakeServer() as server:
+        model = Registry({"LLM_BOX": server.dsn()}).parse("box/m")
+        with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
+            texts = set(pool.map(lambda _: model.generate("Hi").text, range(CALLS)))
+        assert len(texts) == 1
+        assert len(server.requests) == CALLS
+    _measure.row(f"connections of {CALLS} calls from {THREADS} threads", str(server.connections), "at most 20")
+
+    registry = Registry({}, retries=0)
+    registry.register_provider("dead", One(Dead()))
+    registry.register_provider("alive", One(Alive()))
+    alone, behind = registry.parse("alive/m"), registry.parse("dead/m, alive/m")
+
+    def skipping() -> float:
+        registry.health.reset()
+        behind.generate("Hi")  # the dead one cools down for a second; the rounds are shorter
+        return _measure.cpu(lambda: behind.generate("Hi"), 2000)
+
+    found = _measure.in_turns(9, alone=lambda: _measure.cpu(lambda: alone.generate("Hi"), 2000), behind=skipping)
+    _measure.row("a target skipped because it cools down", f"{(found['behind'] - found['alone']) * 1e6:.1f} us", "under 5 us")
+
+    registry = Registry({"LLM_BOX": "llama-swap://t@box:8080", "OPENAI_API_KEY": "k", "LLM_BIG": "box/qwen3:30b"})
+    spec = "box/qwen3:14b, openai/gpt-5-mini, big"
+    registry.parse(spec)
+    found = _measure.in_turns(9, parse=lambda: _measure.cpu(lambda: registry.parse(spec), 5000))
+    _measure.row("parse of a known spec", f"{found['parse'] * 1e6:.1f} us", "under 20 us")
+
+
+if __name__ == "__main__":
+    main()
