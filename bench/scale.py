@@ -88,7 +88,9 @@ def main() -> None:
         return _measure.cpu(lambda: behind.generate("Hi"), 2000)
 
     found = _measure.in_turns(9, alone=lambda: _measure.cpu(lambda: alone.generate("Hi"), 2000), behind=skipping)
-    _measure.row("a target skipped because it cools down", f"{(found['behind'] - found['alone']) * 1e6:.1f} us", "under 5 us")
+    _measure.row(
+        "a target skipped because it cools down", f"{(found['behind'] - found['alone']) * 1e6:.1f} us", "under 5 us"
+    )
 
     registry = Registry({"LLM_BOX": "llama-swap://t@box:8080", "OPENAI_API_KEY": "k", "LLM_BIG": "box/qwen3:30b"})
     spec = "box/qwen3:14b, openai/gpt-5-mini, big"

@@ -151,9 +151,7 @@ class Connection:
 
         wire = self._wire
         try:
-            wire.sock = context.wrap_socket(
-                wire.sock, server_hostname=host.strip("[]"), do_handshake_on_connect=False
-            )
+            wire.sock = context.wrap_socket(wire.sock, server_hostname=host.strip("[]"), do_handshake_on_connect=False)
             wire.sock.settimeout(wire.wait())
             wire.sock.do_handshake()
         except ssl.SSLCertVerificationError as exc:

@@ -12,9 +12,7 @@ from .errors import ProtocolError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Tuple
-
-    Event = Tuple[str, bytes]
+    Event = tuple[str, bytes]
 
 __all__ = ["EventDecoder"]
 
@@ -106,4 +104,3 @@ class EventDecoder:
         if chunk:
             self._after_cr = chunk.endswith(b"\r")
         return chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-

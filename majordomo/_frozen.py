@@ -24,7 +24,7 @@ _MISSING: Any = object()
 class _Field:
     """What a class body says of one field beside its type."""
 
-    __slots__ = ("default", "default_factory", "repr", "compare")
+    __slots__ = ("compare", "default", "default_factory", "repr")
 
     def __init__(self, default: Any, default_factory: Any, repr: bool, compare: bool) -> None:
         self.default = default
@@ -91,7 +91,7 @@ def _frozen(cls: type[T]) -> type[T]:
     }.items():
         setattr(cls, name, value)
     if "__repr__" not in cls.__dict__:
-        cls.__repr__ = _repr  # type: ignore[method-assign,assignment]
+        cls.__repr__ = _repr  # type: ignore[method-assign]
     return cls
 
 
@@ -166,7 +166,7 @@ def _refuse(self: Any, name: str, *value: Any) -> None:
 
 def _eq(self: Any, other: Any) -> bool:
     if type(other) is not type(self):
-        return NotImplemented
+        return NotImplemented  # type: ignore[no-any-return]
     mine, theirs = self.__dict__, other.__dict__
     return all(mine[name] == theirs[name] for name in self._compared)
 

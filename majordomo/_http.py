@@ -72,7 +72,7 @@ class Client:
         request = urllib.request.Request(url, body, method=method)
         request.headers = dict(headers)
         request.deadline = deadline  # type: ignore[attr-defined]
-        answer: Answer = self._opener.open(request)  # type: ignore[assignment]
+        answer: Answer = self._opener.open(request)
         return answer
 
     def connection(self, route: Route, deadline: Deadline | Pulse, fresh: bool = False) -> tuple[Connection, bool]:
@@ -386,10 +386,10 @@ class Source:
         idle_timeout: float | None,
     ) -> None:
         self._secret, self._url = secret, url
+        self._pulse: Pulse | None = None
         limit: Deadline | Pulse = deadline
         if idle_timeout is not None:
-            limit = Pulse(deadline, idle_timeout)
-            self.beat = limit.beat
+            limit = self._pulse = Pulse(deadline, idle_timeout)
         with _Border(url, secret):
             self._answer = answer = client.open(method, url, headers, body, limit)
         if not 200 <= answer.status < 300:
@@ -398,6 +398,8 @@ class Source:
 
     def beat(self) -> None:
         """Content has come; counts for `idle_timeout`."""
+        if self._pulse is not None:
+            self._pulse.beat()
 
     def read(self) -> bytes:
         """The whole body."""

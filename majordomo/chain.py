@@ -94,7 +94,8 @@ class Chain(Model):
                 call.answered()
         except MajordomoError as exc:
             call.failed(exc)
-            raise call.blamed(exc)
+            call.blamed(exc)
+            raise
         except GeneratorExit:
             call.left()
             raise

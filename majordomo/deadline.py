@@ -104,7 +104,7 @@ class Pulse:
 
 def backoff(turn: int, rng: Callable[[], float] = random.random) -> float:
     """Seconds to wait before pass `turn` (1, 2, ...): full jitter over 0.5 s doubled, 8 s at most."""
-    return rng() * min(BACKOFF_CAP, BACKOFF_BASE * 2 ** min(turn - 1, 16))
+    return rng() * min(BACKOFF_CAP, BACKOFF_BASE * 2.0 ** min(turn - 1, 16))
 
 
 def _seconds(span: float) -> str:

@@ -57,12 +57,17 @@ class DSN:
         if plus and transport != "http":
             raise DSNError(f"{scheme}+http:// asks for plain http; after the + nothing but http is known")
         rest, question, query = rest.partition("?")
-        where, slash, path = rest.partition("/")
-        userinfo, at, host = where.rpartition("@")
+        where, _, path = rest.partition("/")
+        userinfo, _, host = where.rpartition("@")
         if "@" in path or "@" in query:
             raise DSNError("a token that holds / ? or # must be percent-encoded (%2F, %3F, %23)")
         return cls(
-            scheme, bool(plus), as_token(_decoded(userinfo)), _host(host), _path(path), _options(query) if question else {}
+            scheme,
+            bool(plus),
+            as_token(_decoded(userinfo)),
+            _host(host),
+            _path(path),
+            _options(query) if question else {},
         )
 
     def __repr__(self) -> str:

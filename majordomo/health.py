@@ -56,9 +56,7 @@ class Cooldown:
         """Whether somebody else is finding out already."""
         return self.probing is not None and now - self.probing < PROBE_CAP
 
-    def after_failure(
-        self, kind: ErrorKind, now: float, started: float, retry_after: float | None = None
-    ) -> Cooldown:
+    def after_failure(self, kind: ErrorKind, now: float, started: float, retry_after: float | None = None) -> Cooldown:
         """The state after a failure of an attempt begun at `started`.
 
         An attempt that was under way when another one's failure was noted tells nothing

@@ -297,7 +297,7 @@ class Request:
             return cls(tuple(Message.from_dict(message) for message in data["messages"]), **given)
 
 
-_OPTIONS = tuple(name for name in Request.__match_args__ if name != "messages")  # type: ignore[attr-defined]
+_OPTIONS = tuple(name for name in Request.__match_args__ if name != "messages")
 _REQUEST_TYPES: tuple[tuple[str, Any], ...] = (
     ("system", str),
     ("tool_choice", str),
@@ -394,10 +394,10 @@ class Response:
         return {
             "message": self.message.to_dict(),
             "stop_reason": self.stop_reason,
-            "usage": {name: self.usage.__dict__[name] for name in Usage.__match_args__},  # type: ignore[attr-defined]
+            "usage": {name: self.usage.__dict__[name] for name in Usage.__match_args__},
             "model": self.model,
             "attempts": [
-                {**{n: a.__dict__[n] for n in Attempt.__match_args__}, "kind": a.kind.value if a.kind else None}  # type: ignore[attr-defined]
+                {**{n: a.__dict__[n] for n in Attempt.__match_args__}, "kind": a.kind.value if a.kind else None}
                 for a in self.attempts
             ],
             "warnings": list(self.warnings),
@@ -483,7 +483,8 @@ def _part_from_dict(data: Mapping[str, Any]) -> Part:
         given["data"] = b64decode(given["data"], validate=True)
     if "parts" in given:
         given["parts"] = tuple(_part_from_dict(inner) for inner in given["parts"])
-    return _PART_CLASSES[data["type"]](**given)  # type: ignore[return-value]
+    part: Part = _PART_CLASSES[data["type"]](**given)
+    return part
 
 
 def _parts(given: Any) -> tuple[Any, ...]:

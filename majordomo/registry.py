@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .chain import Chain, Policy
     from .health import MemoryHealth
     from .llm import Attempt
-    from .model import ImageModel, Model, Provider
+    from .model import ImageModel, Provider
 
 __all__ = ["Registry", "parse", "parse_image", "register_alias", "register_provider", "register_scheme"]
 
@@ -83,7 +83,7 @@ class Registry:
         self._health = health
         self._settings: dict[str, Any] = {**limits, "retries": retries, "user_agent": user_agent}
         self._ssl_context = ssl_context
-        self._hooks = {"on_attempt": on_attempt, "clock": clock, "sleep": sleep, "random": random}
+        self._hooks: dict[str, Any] = {"on_attempt": on_attempt, "clock": clock, "sleep": sleep, "random": random}
         self._mappings: list[Mapping[str, str]] = []
         self._aliases: dict[str, str] = {}
         self._registered: dict[str, Any] = {}
@@ -125,7 +125,9 @@ class Registry:
     def parse_image(self, spec: str) -> ImageModel:
         """`parse` for models that draw."""
         reading = _Reading(self)
-        found = [self.provider_of(name, reading).image_model(id) for name, id in reading.targets(spec)]
+        found: list[ImageModel] = [
+            self.provider_of(name, reading).image_model(id) for name, id in reading.targets(spec)
+        ]
         return found[0]
 
     def provider(self, name: str) -> Any:
@@ -304,7 +306,9 @@ class Registry:
 
     def _unknown(self, name: str) -> str:
         known = self.providers()
-        return f"unknown provider {name!r}{_close(name, known)}; set {variable(name)}=SCHEME://TOKEN@HOST to make it one"
+        return (
+            f"unknown provider {name!r}{_close(name, known)}; set {variable(name)}=SCHEME://TOKEN@HOST to make it one"
+        )
 
     def _unknown_scheme(self, scheme: str) -> str:
         from .providers import SCHEMES
@@ -312,7 +316,9 @@ class Registry:
         known = sorted({*SCHEMES, *self._schemes})
         if scheme in ("http", "https"):
             plain = "+http" if scheme == "http" else ""
-            return f"{scheme} is no scheme here; for a server that speaks OpenAI's wire write openai{plain}://TOKEN@HOST"
+            return (
+                f"{scheme} is no scheme here; for a server that speaks OpenAI's wire write openai{plain}://TOKEN@HOST"
+            )
         return f"unknown scheme{_close(scheme, known)}; known are {', '.join(known)}"
 
     def __repr__(self) -> str:
@@ -426,7 +432,9 @@ class _Reading:
             source = variable(name)
             spec = self.value(source)
             if spec is not None and "://" in spec:
-                raise where.error(f"{name if where.source is None else 'an item'} is a provider: add a slash and a model")
+                raise where.error(
+                    f"{name if where.source is None else 'an item'} is a provider: add a slash and a model"
+                )
         if spec is None:
             raise where.error(self._no_alias(name, where))
         self._expand(spec, (*path, name), source or where.source)
@@ -452,7 +460,9 @@ class _Place:
         """The error, with the place underlined; for a variable's value the item's number alone."""
         if self.source is not None:
             return SpecError(f"{self.source}, item {self._number}: {message}")
-        if "//" in self._spec or len(self._spec) > 200 or not self._spec.isprintable():  # // may be a DSN, token and all
+        if (
+            "//" in self._spec or len(self._spec) > 200 or not self._spec.isprintable()
+        ):  # // may be a DSN, token and all
             return SpecError(f"item {self._number} of the spec: {message}")
         column = self._start + len(self._item) - len(self._item.lstrip())
         marks = "^" * max(1, len(self._item.strip()))

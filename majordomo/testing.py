@@ -21,6 +21,7 @@ import socketserver
 import struct
 import threading
 import time
+from http.client import responses as HTTP_REASONS
 from http.server import BaseHTTPRequestHandler
 from urllib.parse import quote, unquote, urlsplit
 
@@ -238,7 +239,9 @@ class FakeServer:
         """The base URL, without a path."""
         return f"http{'s' if self._context else ''}://{self.host}"
 
-    def dsn(self, scheme: str = "llama-swap", token: str | None = "test-token", path: str = "", options: str = "") -> str:
+    def dsn(
+        self, scheme: str = "llama-swap", token: str | None = "test-token", path: str = "", options: str = ""
+    ) -> str:
         """The DSN under which this server is a provider; `+http` is added where it must be."""
         plain = "" if self._context or scheme == "llama-swap" else "+http"
         userinfo = quote(token, safe="") + "@" if token else ""
@@ -264,9 +267,12 @@ class FakeServer:
             self.requests.append(seen)
             if self._token is not None and not path.endswith("/health"):
                 if seen.headers.get("authorization") != f"Bearer {self._token}":
-                    return _refusal(401, "unauthorized: invalid or missing API key", "authentication_error", "unauthorized")
-            for number, (wanted, step) in enumerate(self._script):
+                    return _refusal(
+                        401, "unauthorized: invalid or missing API key", "authentication_error", "unauthorized"
+                    )
+            for number, (wanted, next_step) in enumerate(self._script):
                 if path.endswith(wanted) if wanted is not None else asks_model:
+                    step = next_step
                     del self._script[number]
                     break
             else:
@@ -414,13 +420,11 @@ class _Handler(BaseHTTPRequestHandler):
                     continue
 
 
-_REASONS = {200: "OK", 302: "Found", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found", 429: "Too Many Requests"}
-
-
 def _rendered(step: Status) -> list[bytes]:
     """An HTTP answer as bytes: its head, then its body."""
     body, headers = step.body, dict(step.headers)
-    if isinstance(body, (dict, list)) and not (isinstance(body, list) and all(isinstance(b, bytes) for b in body) and body):
+    pieced = isinstance(body, list) and bool(body) and all(isinstance(piece, bytes) for piece in body)
+    if isinstance(body, (dict, list)) and not pieced:
         body = json.dumps(body).encode()
         headers.setdefault("Content-Type", "application/json")
     elif isinstance(body, str):
@@ -431,7 +435,7 @@ def _rendered(step: Status) -> list[bytes]:
         headers["Transfer-Encoding"] = "chunked"
     elif not chunked and "content-length" not in names:
         headers["Content-Length"] = str(len(body))
-    lines = [f"HTTP/1.1 {step.status} {_REASONS.get(step.status, 'Status')}"]
+    lines = [f"HTTP/1.1 {step.status} {HTTP_REASONS.get(step.status, '')}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
     if not chunked:
@@ -461,7 +465,8 @@ def _openai_status(reply: Reply, seen: Seen) -> Status:
         message["refusal"] = reply.refusal
     if reply.tool_calls:
         message["tool_calls"] = [_openai_call(call) for call in reply.tool_calls]
-    answer = {**head, "object": "chat.completion", "choices": [{"index": 0, "message": message, "finish_reason": finish}]}
+    choice = {"index": 0, "message": message, "finish_reason": finish}
+    answer: dict[str, Any] = {**head, "object": "chat.completion", "choices": [choice]}
     if reply.usage is not None:
         answer["usage"] = _openai_usage(reply.usage)
     return Status(200, answer)
@@ -478,7 +483,9 @@ def _openai_chunks(reply: Reply, finish: str, with_usage: bool) -> list[dict[str
         whole["function"]["arguments"] = ""
         deltas.append({"tool_calls": [{"index": index, **whole}]})
         deltas += [{"tool_calls": [{"index": index, "function": {"arguments": p}}]} for p in _pieces(arguments, None)]
-    chunks = [{"choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas]
+    chunks: list[dict[str, Any]] = [
+        {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas
+    ]
     chunks.append({"choices": [{"index": 0, "delta": {}, "finish_reason": finish}]})
     if with_usage and reply.usage is not None:
         chunks.append({"choices": [], "usage": _openai_usage(reply.usage)})

@@ -107,9 +107,9 @@ def make(
         raise DSNError("llama-swaps+http contradicts itself: llama-swap:// is the one over plain http")
     module_name, _, class_name = row.provider.partition(".")
     module = import_module("." + module_name, __name__)
-    provider: type[HTTPProvider] = getattr(module, class_name)
+    provider = getattr(module, class_name)
     capabilities, options = limits_of(dsn, module.CAPABILITIES, provider.own_options)
-    return provider(
+    made: HTTPProvider = provider(
         name,
         base_url_of(dsn, row),
         dsn.token,
@@ -120,6 +120,7 @@ def make(
         missing=_no_host(name, dsn) if not (dsn.host or row.host) else needs_key,
         quirks={**row.quirks, **options},
     )
+    return made
 
 
 def _no_host(name: str, dsn: DSN) -> str:

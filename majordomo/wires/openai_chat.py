@@ -268,9 +268,8 @@ def decode(payload: Any, quirks: Quirks, schema: Any = None) -> Response:
         thinking, text = split_think(text)
     entries = message.get("tool_calls")
     calls = with_unique_ids([_decode_call(entry) for entry in entries] if isinstance(entries, list) else [])
-    return _response(
-        text, thinking, calls, text_of(message.get("refusal")), choice.get("finish_reason"), _usage(payload), payload, schema
-    )
+    refusal, finish = text_of(message.get("refusal")), choice.get("finish_reason")
+    return _response(text, thinking, calls, refusal, finish, _usage(payload), payload, schema)
 
 
 def _response(
@@ -494,9 +493,8 @@ class StreamDecoder:
         thinking = "".join(self._thinking)
         if not self._quirks.official:
             thinking = thinking.rstrip("\n")
-        return _response(
-            self.partial, thinking, self._calls.finished(), "".join(self._refusal), self._finish, self._usage, None, self._schema
-        )
+        calls, refusal = self._calls.finished(), "".join(self._refusal)
+        return _response(self.partial, thinking, calls, refusal, self._finish, self._usage, None, self._schema)
 
 
 def _is_loading(delta: Any) -> bool:
@@ -533,7 +531,8 @@ def raise_error(payload: Any) -> None:
         return
     status = _inner_status(found)
     message, code, param, wait = _facts(found, status)
-    raise APIError(status, _short(message), code, retry_after=wait, body=_short(_json.dumps(payload), 4000), param=param)
+    body = _short(_json.dumps(payload), 4000)
+    raise APIError(status, _short(message), code, retry_after=wait, body=body, param=param)
 
 
 def _inner_status(found: dict[str, Any]) -> int:

@@ -1,0 +1,113 @@
+"""The main job, done before your eyes: no key, no network, no server.
+
+A dead target and a live one stand in a chain; the live one is a `FakeServer` on
+loopback, everything else is the library as it always runs.
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+import zlib
+from base64 import b64decode
+
+from .errors import DeadlineError
+from .llm import Image, Tool, ToolCall, tool_result, user
+from .registry import Registry
+from .testing import FakeServer, Reply, Status, dead_port, hang
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .llm import Attempt
+    from .testing import Seen
+
+SPEC = "box/qwen3:14b, cloud/gpt-demo"
+WEATHER = Tool("weather", "The weather of a city.", {"type": "object", "properties": {"city": {"type": "string"}}})
+
+
+def run() -> None:
+    """Print what happens."""
+    with FakeServer(token="demo-token") as server:
+        environ = {
+            "LLM_BOX": f"llama-swap://127.0.0.1:{dead_port()}",
+            "LLM_CLOUD": server.dsn("openai", token="demo-token", path="/v1"),
+            "LLM_CAREFUL": SPEC,
+        }
+        registry = Registry(environ)
+        _say("LLM_BOX is a llama-swap that is down, LLM_CLOUD a server that answers.")
+        _say(f"LLM_CAREFUL={SPEC} makes the alias 'careful'.\n")
+        model = registry.parse("careful")
+
+        _title("an answer, in spite of a dead target")
+        server.add(Reply("Because air scatters blue light more than red."))
+        reply = model.generate("Why is the sky blue?", timeout=10)
+        _say(f"{reply.text}   ({reply.model}, {reply.usage.output_tokens} tokens)")
+        _table(reply.attempts)
+
+        _title("a stream; the dead target is remembered and comes last")
+        server.add(Reply("Rayleigh, in 1871, worked it out on paper.", thinking="Who was it?"))
+        with model.stream("Who found out?", timeout=10) as stream:
+            for text in stream.text_deltas():
+                print(text, end="", flush=True)
+        print()
+        _table(stream.response.attempts)
+
+        _title("a busy server says when to come back")
+        server.add(Status(429, {"error": {"message": "slow down"}}, {"Retry-After": "0.2"}), Reply("Here I am again."))
+        reply = registry.parse("cloud/gpt-demo").generate("Are you there?", timeout=10)
+        _say(reply.text)
+        _table(reply.attempts)
+
+        _title("a picture and a tool")
+        server.add(_describe, Reply(tool_calls=[ToolCall("call_1", "weather", {"city": "Bergen"})]), Reply("It rains."))
+        cloud = registry.parse("cloud/gpt-demo")
+        _say(cloud.generate([user(Image.from_bytes(_picture()), "What is this?")]).text)
+        asked = cloud.generate("What is the weather in Bergen?", tools=[WEATHER])
+        call = asked.tool_calls[0]
+        _say(f"the model calls {call.name}({call.arguments})")
+        talk = [user("What is the weather in Bergen?"), asked.message, tool_result(call, "rain, 7 degrees")]
+        _say(cloud.generate(talk, tools=[WEATHER]).text)
+
+        _title("a server that hangs, and a deadline that holds")
+        server.add(hang())
+        try:
+            cloud.generate("Hello?", timeout=0.5)
+        except DeadlineError as error:
+            _say(f"DeadlineError: {error}")
+            _table(error.attempts)
+
+
+def _describe(seen: Seen) -> Reply:
+    """What the fake model says of the picture it was sent."""
+    url = seen.json["messages"][0]["content"][0]["image_url"]["url"]
+    kind, _, data = url.partition(";base64,")
+    width, height = struct.unpack(">II", b64decode(data)[16:24])
+    return Reply(f"A picture ({kind[5:]}) of {width} x {height} pixels.")
+
+
+def _picture() -> bytes:
+    """A small PNG: 64 x 48 pixels from blue to white."""
+    rows = b"".join(b"\x00" + bytes([4 * y, 4 * y, 255]) * 64 for y in range(48))
+    chunks = ((b"IHDR", struct.pack(">IIBBBBB", 64, 48, 8, 2, 0, 0, 0)), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    packed = [struct.pack(">I", len(d)) + n + d + struct.pack(">I", zlib.crc32(n + d)) for n, d in chunks]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
+
+
+def _title(text: str) -> None:
+    print(f"\n== {text}")
+
+
+def _say(text: str) -> None:
+    print(text)
+
+
+def _table(attempts: Iterable[Attempt]) -> None:
+    rows = [("target", "outcome", "kind", "seconds", "error")]
+    for a in attempts:
+        rows.append((a.target, a.outcome, a.kind.value if a.kind else "", f"{a.seconds:.3f}", a.error or ""))
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths)]
+        print("   " + "  ".join([*cells, row[4]]).rstrip(), file=sys.stdout)
