@@ -303,7 +303,7 @@ class _Call:
         """The reader has left a stream before its end: no verdict, and still one line."""
         if not self.told:
             self.released()
-            self._note(self._position, "answered", None, "left by its reader", self.clock() - self._started)
+            self._note(self._position, "answered", None, None, self.clock() - self._started)
 
     def released(self) -> None:
         """The attempt under way ends without a verdict."""
@@ -323,13 +323,18 @@ class _Call:
         return error
 
     def _may_pass(self, position: int) -> bool:
+        """Whether a target is worth another try in this call: its failure may pass, and in time."""
         error = self._errors.get(position)
-        return error is not None and self._kind(error) in _PASSING_KINDS and getattr(error, "retry", None) is not False
+        if error is None or self._kind(error) not in _PASSING_KINDS:
+            return False
+        return self._ready_at.get(position, 0.0) - self.clock() < self._longest_wait()
+
+    def _longest_wait(self) -> float:
+        return self.deadline.left() if self.timed else LONGEST_UNASKED_WAIT
 
     def _sleep(self, seconds: float) -> bool:
         """Wait; False, at once, if that does not fit what is left."""
-        most = self.deadline.left() if self.timed else LONGEST_UNASKED_WAIT
-        if seconds >= most:
+        if seconds >= self._longest_wait():
             return False
         if seconds > 0:
             self.policy.sleep(seconds)

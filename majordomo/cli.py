@@ -77,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.set_defaults(run=_demo)
     ask = commands.add_parser("ask", help="ask a question; the answer goes to standard output")
     ask.add_argument("prompt", nargs="?", metavar="PROMPT", help="the question; standard input is added to it")
-    ask.add_argument("-m", "--model", metavar="SPEC", default=os.environ.get("MAJORDOMO_MODEL"), help=_MODEL)
+    ask.add_argument("-m", "--model", metavar="SPEC", help=_MODEL)
     ask.add_argument("-s", "--system", metavar="TEXT", help="the system prompt")
     ask.add_argument("-i", "--image", metavar="FILE", action="append", default=[], help="a picture; may stand often")
     ask.add_argument("--schema", metavar="FILE", help="a JSON Schema that the answer must follow")
@@ -92,11 +92,12 @@ _MODEL = "where to ask, such as box/qwen3:14b,openai/gpt-5-mini (default: MAJORD
 
 
 def _ask(asked: argparse.Namespace) -> int:
-    from .registry import parse
+    from .registry import default_spec, parse
 
-    if not asked.model:
+    spec = asked.model or default_spec()
+    if not spec:
         raise ConfigError("no model: say -m PROVIDER/MODEL, or set MAJORDOMO_MODEL")
-    model = parse(asked.model)
+    model = parse(spec)
     request = _request(asked)
     if asked.no_stream or asked.json or request.schema is not None:
         response = model.generate(request, timeout=asked.timeout)

@@ -85,13 +85,14 @@ class Deadline:
 
 
 class Pulse:
-    """A deadline that also wants content now and then (`idle_timeout`)."""
+    """A deadline that also wants content now and then (`idle_timeout`), once there has been some."""
 
     __slots__ = ("_idle", "deadline")
 
     def __init__(self, deadline: Deadline, idle: float) -> None:
         self.deadline = deadline
         self._idle = Deadline(idle, "idle_timeout", deadline.clock)
+        self._idle.at = math.inf
 
     def require(self) -> float:
         """Seconds until the nearer limit; raises DeadlineError when there are none."""

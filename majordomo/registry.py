@@ -93,6 +93,11 @@ class Registry:
         self._parsed: dict[str, tuple[dict[str, str | None], Chain]] = {}
         self._policy: Policy | None = None
 
+    @classmethod
+    def default(cls) -> Registry:
+        """The shared registry, which the package's own `parse` works on."""
+        return _default
+
     @property
     def health(self) -> MemoryHealth:
         """The memory of targets that are down: `snapshot()` reads it, `reset()` clears it."""
@@ -300,7 +305,7 @@ class Registry:
     def _resolves(self, value: str) -> bool:
         """Whether a variable's value is a spec, and not some other program's secret."""
         try:
-            return bool(_Reading(self).targets(value))
+            return bool(_Reading(self, hints=False).targets(value))
         except (SpecError, DSNError):
             return False
 
@@ -357,8 +362,9 @@ def _builtin_dsn(name: str, source: str, base: str | None, token: str | None) ->
 class _Reading:
     """One reading of a spec: what it expands to, and which variables were asked for."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, hints: bool = True) -> None:
         self._registry = registry
+        self._hints = hints  # hints list the aliases, and listing them reads specs
         self.met: dict[str, str | None] = {}
         self._found: dict[tuple[str, str], None] = {}
         self._expanded: set[str] = set()
@@ -441,7 +447,7 @@ class _Reading:
         self._expanded.add(name)
 
     def _no_alias(self, name: str, where: _Place) -> str:
-        if where.source is not None:
+        if where.source is not None or not self._hints:
             return "an item is neither a known alias nor provider/model-id"
         if name in self._registry._registered or name in self._registry.providers():
             return f"{name} is a provider: write {name}/MODEL"
@@ -491,6 +497,11 @@ def _close(name: str, known: list[str]) -> str:
 
 
 _default = Registry()
+
+
+def default_spec() -> str | None:
+    """The spec in `MAJORDOMO_MODEL`, None if it is not set; for the command line."""
+    return strip(os.environ.get("MAJORDOMO_MODEL") or "") or None
 
 
 def parse(spec: str) -> Chain:

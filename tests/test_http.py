@@ -1,0 +1,711 @@
+"""The transport: every way an answer can fail to come, and what becomes of it."""
+
+from __future__ import annotations
+
+import gzip
+import http.client
+import os
+import pickle
+import socket
+import ssl
+import threading
+import time
+import traceback
+from pathlib import Path
+
+import pytest
+
+from majordomo import (
+    APIError,
+    ConfigError,
+    DeadlineError,
+    ErrorKind,
+    Image,
+    MajordomoError,
+    ProtocolError,
+    Registry,
+    TransportError,
+    TruncatedError,
+    classify,
+    user,
+)
+from majordomo import _http as transport
+from majordomo.testing import (
+    FakeServer,
+    Raw,
+    Reply,
+    Status,
+    cut,
+    dead_port,
+    drip,
+    endless,
+    hang,
+    redirect,
+    reset,
+)
+
+TLS = Path(__file__).parent / "data" / "tls"
+TOKEN = "tok-SECRET/1234+5678"
+OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+SSE = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+REPLY = Reply("The answer is forty-two.")
+
+
+@pytest.fixture
+def server():
+    """A fake server, told to let nobody wait for its end."""
+    with FakeServer() as running:
+        yield running
+
+
+def model_of(server: FakeServer, *, options: str = "", scheme: str = "openai", **settings):
+    """One target at the fake server, tried once."""
+    settings = {"retries": 0, "sleep": lambda seconds: None, **settings}
+    registry = Registry({"LLM_BOX": server.dsn(scheme, TOKEN, options=options)}, **settings)
+    return registry.parse("box/m")
+
+
+def ask(model, stream: bool, timeout: float | None = 5):
+    """The text of an answer, whole or streamed."""
+    if not stream:
+        return model.generate("Hi", timeout=timeout).text
+    with model.stream("Hi", timeout=timeout) as events:
+        return "".join(events.text_deltas())
+
+
+def printed(error: BaseException) -> str:
+    """Everything that a program could print or keep of an error."""
+    shown = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    return shown + repr(error) + str(vars(error)) + repr(pickle.dumps(error))
+
+
+FAULTS = {
+    "closed without a word": (cut(), TransportError, "closed the connection without an answer"),
+    "reset without a word": (reset(), TransportError, "reset|closed the connection"),
+    "garbage": (Raw(b"SSH-2.0-OpenSSH_9.6\r\n"), TransportError, "not HTTP"),
+    "cut in the status line": (cut(REPLY, after=7), TransportError, "not HTTP|closed"),
+    "cut in the headers": (cut(REPLY, after=30), MajordomoError, None),
+    "cut behind the headers": (cut(REPLY, after=None), TruncatedError, None),
+    "cut in the body": (cut(REPLY, after=-9), TruncatedError, None),
+    "reset in the body": (reset(REPLY, after=-9), (TransportError, TruncatedError), None),
+    "chunks that are none": (Raw(CHUNKED + b"zz\r\nhello"), TruncatedError, None),
+    "a chunk cut short": (Raw(CHUNKED + b"50\r\nhello"), TruncatedError, None),
+    "an endless header line": (endless(b"x", Raw(OK + b"X-Long: "), 1000), TransportError, "not HTTP"),
+    "endless headers": (endless(b"X-One: more\r\n", Raw(OK), 1000), TransportError, "not HTTP"),
+    "an endless status line": (endless(b"HTTP/1.1"), TransportError, "not HTTP"),
+    "a body of absurd length": (Raw(OK + b"Content-Length: 99999999999\r\n\r\n{}"), ProtocolError, "larger than 64 MiB"),
+    "a web page": (Status(200, "<html><body>Log in</body></html>"), ProtocolError, "not JSON|web page"),
+    "nothing": (Status(200, b""), (ProtocolError, TruncatedError), None),
+    "not UTF-8": (Status(200, b'{"choices": [{"message": {"content": "caf\xe9"}}]}'), ProtocolError, "UTF-8"),
+    "JSON nested too deeply": (Status(200, b"[" * 200_000), ProtocolError, "too deeply|not JSON"),
+    "JSON that is no answer": (Status(200, [1, 2]), (ProtocolError, TruncatedError), None),
+    "no choices": (Status(200, {"choices": None}), (ProtocolError, TruncatedError), None),
+    "an error as a 200": (Status(200, {"error": {"message": "overloaded", "code": 503}}), APIError, "503"),
+    "a page with a 502": (Status(502, "<html><h1>Bad Gateway</h1></html>"), APIError, "HTTP 502: Bad Gateway"),
+    "an empty 502": (Status(502), APIError, "HTTP 502"),
+    "an encoding nobody asked for": (Status(200, b"x", {"Content-Encoding": "br"}), ProtocolError, "not asked for"),
+    "gzip that is none": (Status(200, b"xxxx", {"Content-Encoding": "gzip"}), ProtocolError, "gzip"),
+    "nothing but 1xx": (Raw(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 100), TransportError, "not HTTP"),
+}
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("name", FAULTS)
+def test_faults(server, name, stream):
+    """Each fault is one error of ours that passes over to the next target, and shows no token."""
+    step, cls, message = FAULTS[name]
+    server.add(step)
+    with pytest.raises(cls, match=message) as caught:
+        ask(model_of(server), stream)
+    assert classify(caught.value) is ErrorKind.TRANSIENT
+    assert caught.value.target == "box/m"
+    assert [attempt.outcome for attempt in caught.value.attempts] == ["failed"]
+    assert TOKEN not in printed(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("name", FAULTS)
+def test_faults_in_a_chain(server, name, stream):
+    """Whatever goes wrong before the first event, the next target answers."""
+    server.add(FAULTS[name][0], REPLY)
+    registry = Registry({"LLM_A": server.dsn("openai"), "LLM_B": server.dsn("openai")}, retries=0)
+    assert ask(registry.parse("a/m,b/m"), stream) == REPLY.text
+    assert [seen.json["model"] for seen in server.requests] == ["m", "m"]
+
+
+def test_refused():
+    """A port where nobody listens is a TransportError with the OS error as its cause."""
+    model = Registry({"LLM_BOX": f"llama-swap://{TOKEN.replace('/', '%2F')}@127.0.0.1:{dead_port()}"}).parse("box/m")
+    with pytest.raises(TransportError, match="refused the connection") as caught:
+        model.targets[0].generate("Hi")
+    assert isinstance(caught.value.__cause__, ConnectionRefusedError)
+
+
+def test_unknown_host():
+    """A name that does not exist is a TransportError, in bounded time."""
+    model = Registry({"LLM_BOX": "openai://no-such-host.invalid?proxy=off"}).parse("box/m")
+    with pytest.raises((TransportError, DeadlineError)) as caught:
+        model.targets[0].generate("Hi", timeout=5)
+    if isinstance(caught.value, TransportError):
+        assert isinstance(caught.value.__cause__, socket.gaierror)
+
+
+SLOW = {
+    "silent": hang(),
+    "silent behind half a status line": hang(REPLY, after=9),
+    "silent behind the headers": hang(REPLY, after=None),
+    "silent in the body": hang(REPLY, after=-5),
+    "dripping": drip(REPLY, 0.02),
+    "dripping body": drip(REPLY, 0.05, after=None),
+    "endless 1xx": drip(Raw(b"HTTP/1.1 100 Continue\r\n\r\n" * 1000), 0.001),
+    "endless comments": endless(b"e\r\n: keep-alive\n\n\r\n", Raw(SSE), after=None),
+    "blank lines for ever": drip(Raw(SSE + b"2\r\n\n\n\r\n" * 1000), 0.001, after=None),
+}
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("name", SLOW)
+def test_a_timeout_bounds_the_whole_call(server, name, stream):
+    """However the bytes drip in, or do not, the call ends when its timeout says."""
+    server.add(SLOW[name])
+    begin = time.monotonic()
+    with pytest.raises((DeadlineError, ProtocolError)) as caught:
+        ask(model_of(server), stream, timeout=0.3)
+    assert time.monotonic() - begin < 5
+    if isinstance(caught.value, DeadlineError):
+        assert caught.value.limit == "timeout"
+        assert isinstance(caught.value, TimeoutError)
+    else:  # an endless body may reach its cap first
+        assert "larger than" in str(caught.value)
+
+
+def test_a_stalled_stream_gives_what_had_come(server):
+    """A stream that stalls raises with the text so far."""
+    server.add(hang(Reply("one two three", pieces=["one ", "two ", "three"]), after=-200))
+    with pytest.raises(DeadlineError) as caught, model_of(server).stream("Hi", timeout=0.3) as stream:
+        for _ in stream:
+            pass
+    assert caught.value.partial.startswith("one ")
+
+
+def test_idle_timeout(server):
+    """Silence between events with content has a limit of its own; pings do not break it."""
+    pings = endless(b"8\r\n: ping\n\n\r\n", Raw(SSE + b'3f\r\ndata: {"choices": [{"index": 0, "delta": {"content": "Hel"}}]}   \n\n\r\n'))
+    pings = drip(Raw(pings.step.data + b"8\r\n: ping\n\n\r\n" * 1000), 0.002, after=len(pings.step.data))
+    server.add(pings)
+    with pytest.raises(DeadlineError, match="idle_timeout") as caught:
+        ask(model_of(server, idle_timeout=0.2), True, timeout=30)
+    assert caught.value.limit == "idle_timeout"
+    assert caught.value.partial == "Hel"
+    assert classify(caught.value) is ErrorKind.TRANSIENT
+
+
+def test_an_end_marker_with_the_connection_left_open(server):
+    """`[DONE]` ends a stream, whether or not the server ever ends the body."""
+    server.add(hang(REPLY, after=-5))
+    assert ask(model_of(server), True) == REPLY.text
+
+
+def test_a_finish_reason_without_an_end_marker(server, monkeypatch):
+    """A finished answer waits a moment for its end marker, not for the timeout."""
+    monkeypatch.setattr("majordomo.providers._base.AFTER_FINISH", 0.1)
+    server.add(hang(REPLY, after=-25))
+    assert ask(model_of(server), True, timeout=60) == REPLY.text
+
+
+@pytest.mark.parametrize("status", [300, 301, 302, 303, 307, 308])
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_redirects_are_never_followed(server, status, stream):
+    """A 3xx is an error that names the host it points to, is not retried and cools nothing down."""
+    server.add(redirect(f"http://user:pw@elsewhere.example/{TOKEN}", status))
+    model = model_of(server, retries=2)
+    with pytest.raises(APIError, match="elsewhere.example") as caught:
+        ask(model, stream)
+    assert classify(caught.value) is ErrorKind.CONFIG
+    assert (caught.value.status, len(server.requests)) == (status, 1)
+    assert TOKEN not in printed(caught.value)
+    assert "user:pw" not in str(caught.value)
+    assert model.policy.health.snapshot() == {}
+
+
+def test_headers_of_a_request(server):
+    """JSON goes out and is asked for, under a User-Agent of our own, with one Host and one length."""
+    model_of(server).generate("Hi")
+    headers = server.requests[0].headers
+    assert headers["content-type"] == headers["accept"] == "application/json"
+    assert headers["authorization"] == f"Bearer {TOKEN}"
+    assert headers["user-agent"].startswith("majordomo/")
+    assert headers["host"] == server.host
+    assert int(headers["content-length"]) == len(server.requests[0].body)
+
+
+def test_own_user_agent(server):
+    """A caller may go under another name, in every operation."""
+    registry = Registry({"LLM_BOX": server.dsn()}, user_agent="acme-batch/2")
+    registry.parse("box/m").generate("Hi")
+    box = registry.provider("box")
+    box.list_models(), box.running(), box.unload()
+    assert {seen.headers["user-agent"] for seen in server.requests} == {"acme-batch/2"}
+
+
+def test_connections_are_kept(server):
+    """Calls one after the other share a connection, streams included."""
+    model = model_of(server)
+    for stream in (False, True, False, True, True):
+        ask(model, stream)
+    assert server.connections == 1
+
+
+def test_a_kept_connection_found_dead_is_replaced(server):
+    """What the server closed in the meantime is opened anew, and the caller does not notice."""
+    model = model_of(server)
+    for _ in range(3):
+        ask(model, False)
+        server.drop()
+        time.sleep(0.02)
+    assert len(server.requests) == server.connections == 3
+
+
+@pytest.mark.parametrize("step", [cut(), reset()], ids=["closed", "reset"])
+def test_a_kept_connection_that_dies_under_the_request(server, step):
+    """Before a byte of the answer the request is sent once more, on a new connection."""
+    model = model_of(server)
+    ask(model, False)
+    server.add(step, REPLY)
+    assert ask(model, False) == REPLY.text
+    assert len(server.requests) == 3
+
+
+def test_never_sent_twice_after_a_byte(server):
+    """Once a byte of the answer has come, the request is not repeated behind the caller's back."""
+    model = model_of(server)
+    ask(model, False)
+    server.add(cut(REPLY, after=5))
+    with pytest.raises(TransportError):
+        ask(model, False)
+    assert len(server.requests) == 2
+
+
+def test_a_fresh_connection_is_not_retried(server):
+    """A server that closes new connections too has been asked once."""
+    server.add(cut())
+    with pytest.raises(TransportError):
+        ask(model_of(server), False)
+    assert len(server.requests) == 1
+
+
+def test_idle_for_too_long(server, monkeypatch):
+    """A connection that was idle for over a minute is not trusted."""
+    model = model_of(server)
+    ask(model, False)
+    later = time.monotonic() + 61
+    monkeypatch.setattr(transport, "now", lambda: later)
+    ask(model, False)
+    assert server.connections == 2
+
+
+def test_bytes_nobody_asked_for(server):
+    """What follows an answer unasked is never taken for the answer to the next question."""
+    whole = OK + b"Content-Length: 2\r\n\r\n[]"
+    forged = OK + b'Content-Length: 73\r\n\r\n{"choices": [{"message": {"content": "forged"}, "finish_reason": "stop"}]}'
+    server.add(Raw(whole + forged, keep=True), REPLY)
+    model = model_of(server)
+    with pytest.raises(ProtocolError):
+        ask(model, False)
+    assert ask(model, False) == REPLY.text
+
+
+def test_connection_close_is_honoured(server):
+    """A server that says it will close is not asked again on that connection."""
+    for _ in range(2):
+        server.add(Status(200, {"choices": [{"message": {"content": "x"}, "finish_reason": "stop"}]}, {"Connection": "close"}))
+    model = model_of(server)
+    assert ask(model, False) == ask(model, False) == "x"
+    assert server.connections == 2
+
+
+def test_threads_share_few_connections(server):
+    """Many threads get their own answers over no more connections than threads."""
+    server.default = lambda seen: Reply("re: " + seen.json["messages"][0]["content"])
+    model, wrong = model_of(server), []
+
+    def work(number: int) -> None:
+        for turn in range(10):
+            text = f"{number}.{turn}"
+            if model.generate(text).text != "re: " + text:
+                wrong.append(text)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+    assert server.connections <= 8
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_fork(server):
+    """A child opens its own connections and leaves its parent's alone."""
+    model = model_of(server)
+    ask(model, False)
+    child = os.fork()
+    if child == 0:
+        try:
+            os._exit(0 if ask(model, False).startswith("Hello") else 1)
+        except BaseException:
+            os._exit(2)
+    assert os.waitpid(child, 0)[1] == 0
+    ask(model, False)
+    assert server.connections == 2
+
+
+def test_leaving_a_stream_closes_its_connection(server):
+    """A stream that is left early gives its connection up, and the next call has a new one."""
+    model = model_of(server)
+    with model.stream("Hi") as stream:
+        next(stream)
+    assert ask(model, False).startswith("Hello")
+    assert server.connections == 2
+
+
+@pytest.mark.parametrize("keep", [True, False], ids=["kept open", "closed"])
+def test_an_upload_that_is_refused_early(server, keep):
+    """A large request that is answered before it was read has its answer read."""
+    refusal = b"HTTP/1.1 413 Payload Too Large\r\nContent-Length: 9\r\nConnection: close\r\n\r\ntoo large"
+    listener = socket.create_server(("127.0.0.1", 0))
+    done = threading.Event()
+
+    def refuse() -> None:
+        sock, _ = listener.accept()
+        with sock:
+            sock.recv(1000)
+            sock.sendall(refusal)
+            if keep:
+                done.wait(10)
+
+    thread = threading.Thread(target=refuse)
+    thread.start()
+    try:
+        dsn = f"openai+http://127.0.0.1:{listener.getsockname()[1]}"
+        model = Registry({"LLM_BOX": dsn}, retries=0).parse("box/m")
+        picture = Image(b"\x89PNG\r\n\x1a\n" + bytes(24_000_000))
+        with pytest.raises((APIError, TransportError)) as caught:
+            model.generate([user(picture, "what?")], timeout=20)
+        if keep:  # a server that closes at once may reset the connection under the answer
+            assert caught.value.status == 413
+            assert classify(caught.value) is ErrorKind.TOO_LONG
+    finally:
+        done.set()
+        thread.join()
+        listener.close()
+
+
+def test_informational_answers(server):
+    """What comes before the answer is passed over."""
+    body = b'{"choices": [{"message": {"content": "late"}, "finish_reason": "stop"}]}'
+    server.add(Raw(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + OK + b"Content-Length: %d\r\n\r\n" % len(body) + body))
+    assert ask(model_of(server), False) == "late"
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_gzip_unasked(server, stream):
+    """A body that is compressed unasked is read all the same."""
+    plain = b'{"choices": [{"message": {"content": "small"}, "finish_reason": "stop"}]}'
+    server.add(Status(200, gzip.compress(plain), {"Content-Encoding": "gzip", "Content-Type": "application/json"}))
+    assert ask(model_of(server), stream) == "small"
+    assert server.requests[0].headers["accept-encoding"] == "identity"
+
+
+def test_a_gzip_bomb(server):
+    """What unpacks to more than the cap is refused."""
+    server.add(Status(200, gzip.compress(bytes(70 * 2**20)), {"Content-Encoding": "gzip"}))
+    with pytest.raises(ProtocolError, match="larger than 64 MiB"):
+        ask(model_of(server), False)
+
+
+def test_an_endless_body(server):
+    """A body without an end is refused at the cap."""
+    server.add(endless(b"x" * 65536, Raw(OK + b"\r\n"), after=None))
+    with pytest.raises(ProtocolError, match="larger than 64 MiB"):
+        ask(model_of(server), False, timeout=60)
+
+
+RETRY_AFTER = {
+    "seconds": ({"Retry-After": "20"}, 20.0),
+    "decimals": ({"Retry-After": "1.5"}, 1.5),
+    "zero": ({"Retry-After": "0"}, 0.0),
+    "milliseconds win": ({"retry-after-ms": "3272", "Retry-After": "4"}, 3.272),
+    "date, by the server's own clock": (
+        {"Retry-After": "Sun, 22 Nov 2026 12:00:30 GMT", "Date": "Sun, 22 Nov 2026 12:00:00 GMT"},
+        30.0,
+    ),
+    "date in the past": ({"Retry-After": "Sun, 22 Nov 2020 12:00:30 GMT"}, 0.0),
+    "huge": ({"Retry-After": "99999999"}, 99999999.0),
+    "negative": ({"Retry-After": "-5"}, None),
+    "nan": ({"Retry-After": "nan"}, None),
+    "infinite": ({"Retry-After": "inf"}, None),
+    "nonsense": ({"Retry-After": "soon"}, None),
+    "absurd date": ({"Retry-After": "Sun, 99 Nov 999999999999 99:99:99 GMT"}, None),
+    "none": ({}, None),
+}
+
+
+@pytest.mark.parametrize("name", RETRY_AFTER)
+@pytest.mark.parametrize("status", [429, 503])
+def test_retry_after(server, status, name):
+    """Each form of Retry-After is seconds on the error; nonsense is None."""
+    headers, expected = RETRY_AFTER[name]
+    server.add(Status(status, {"error": {"message": "wait"}}, headers))
+    with pytest.raises(APIError) as caught:
+        model_of(server).targets[0].generate("Hi")
+    assert caught.value.retry_after == expected
+
+
+def test_request_id(server):
+    """The id to quote to the server's operator is on the error and in its message."""
+    server.add(Status(500, {"error": {"message": "oops"}}, {"x-request-id": "req_42"}))
+    with pytest.raises(APIError, match="req_42") as caught:
+        ask(model_of(server), False)
+    assert caught.value.request_id == "req_42"
+
+
+ECHOES = {
+    "in an error": Status(401, {"error": {"message": f"Incorrect API key: {TOKEN}", "code": TOKEN, "param": TOKEN}}),
+    "in a page": Status(500, f"<html>{TOKEN} Bearer {TOKEN}</html>"),
+    "in a 200": Status(200, {"error": {"message": f"bad key {TOKEN}", "code": 500}}),
+    "in an id": Status(500, "oops", {"x-request-id": TOKEN}),
+    "in the status line": Raw(f"{TOKEN} what\r\n\r\n".encode()),
+    "in a 200 that is no JSON": Status(200, f"{TOKEN}"),
+    "percent-encoded": Status(403, TOKEN.replace("/", "%2F").replace("+", "%2B")),
+    "in an encoding": Status(200, b"x", {"Content-Encoding": TOKEN}),
+    "in a stream": Raw(SSE + b"%x\r\ndata: {\"error\": {\"message\": \"%s\"}}\n\n\r\n0\r\n\r\n" % (len(TOKEN) + 34, TOKEN.encode())),
+}
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("name", ECHOES)
+def test_a_token_that_the_server_echoes(server, name, stream):
+    """Wherever a server repeats the token, no error, cause, attempt or pickle shows it."""
+    server.add(ECHOES[name])
+    with pytest.raises(MajordomoError) as caught:
+        ask(model_of(server), stream)
+    assert TOKEN not in printed(caught.value)
+    assert TOKEN.replace("/", "%2F").replace("+", "%2B") not in printed(caught.value)
+
+
+def test_messages_are_one_short_line(server):
+    """A server's words come on one line, without control characters, cut where they get long."""
+    server.add(Status(500, "a\r\nb\x1b[31m\x00" + "x" * 100_000))
+    with pytest.raises(APIError) as caught:
+        ask(model_of(server), False)
+    assert "\n" not in str(caught.value)
+    assert "\x1b" not in str(caught.value)
+    assert len(str(caught.value)) < 500
+    assert len(caught.value.body) <= transport.BODY_CAP
+
+
+@pytest.fixture
+def proxied(monkeypatch):
+    """An environment with proxies in it: one that would take anything."""
+    with FakeServer() as proxy:
+        for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+            monkeypatch.delenv(name.lower(), raising=False)
+        monkeypatch.setenv("http_proxy", f"http://joe:s%40cret@{proxy.host}")
+        yield proxy
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.0.0.2"])
+def test_loopback_is_never_proxied(server, proxied, host):
+    """A server on this machine is asked directly, whatever the environment says."""
+    port = server.host.rpartition(":")[2]
+    model = Registry({"LLM_BOX": f"llama-swap://{host}:{port}"}, retries=0).parse("box/m")
+    if host == "127.0.0.2":  # nobody listens there; what counts is who was not asked
+        with pytest.raises(TransportError):
+            ask(model, False)
+    else:
+        ask(model, False)
+    assert proxied.requests == []
+
+
+def test_other_hosts_go_through_the_proxy(proxied):
+    """A remote target over plain http is asked for by its whole URL, with the proxy's own password."""
+    model = Registry({"LLM_BOX": "openai+http://tok@box.example:8080"}).parse("box/m")
+    assert ask(model, False).startswith("Hello")
+    seen = proxied.requests[0]
+    assert seen.path == "http://box.example:8080/v1/chat/completions"
+    assert seen.headers["host"] == "box.example:8080"
+    assert seen.headers["proxy-authorization"] == "Basic am9lOnNAY3JldA=="
+
+
+@pytest.mark.parametrize("how", ["no_proxy", "option"])
+def test_no_proxy(proxied, monkeypatch, how):
+    """NO_PROXY and `?proxy=off` keep a target off the proxy."""
+    if how == "no_proxy":
+        monkeypatch.setenv("no_proxy", "box.invalid")
+    dsn = "openai+http://box.invalid" + ("?proxy=off" if how == "option" else "")
+    with pytest.raises(MajordomoError):
+        ask(Registry({"LLM_BOX": dsn}, retries=0).parse("box/m"), False)
+    assert proxied.requests == []
+
+
+def test_a_tunnel_for_tls(proxied, monkeypatch):
+    """TLS goes through a tunnel; a proxy that refuses one is a matter of configuration."""
+    monkeypatch.setenv("https_proxy", f"http://{proxied.host}")
+    model = Registry({"LLM_BOX": "openai://tok@box.example"}, retries=0).parse("box/m")
+    with pytest.raises(TransportError, match="refused a tunnel") as caught:
+        ask(model, False)
+    assert classify(caught.value) is ErrorKind.CONFIG
+    assert "tok" not in printed(caught.value).replace("token", "")
+
+
+@pytest.mark.parametrize("value", ["socks5://127.0.0.1:1080", "http://", "http://[::1", "ftp://x"])
+def test_proxies_that_cannot_be_used(proxied, monkeypatch, value):
+    """A proxy that we cannot speak to is an error that says so, not a request around it."""
+    monkeypatch.setenv("http_proxy", value)
+    with pytest.raises(ConfigError, match="proxy=off"):
+        ask(Registry({"LLM_BOX": "openai+http://box.example"}, retries=0).parse("box/m"), False)
+
+
+@pytest.fixture
+def secure(request):
+    """A fake server behind TLS, with one of the certificates."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(TLS / f"{request.param}.pem")
+    with FakeServer(REPLY, ssl_context=context) as running:
+        yield running
+
+
+@pytest.mark.parametrize("secure", ["good"], indirect=True)
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_tls(secure, host, stream):
+    """`?ca=FILE` trusts a CA of one's own, and connections are kept."""
+    port = secure.host.rpartition(":")[2]
+    model = Registry({"LLM_BOX": f"llama-swaps://tok@{host}:{port}?ca={TLS / 'ca.pem'}"}, retries=0).parse("box/m")
+    assert ask(model, stream) == REPLY.text
+    ask(model, False)
+    assert secure.connections == 1
+
+
+@pytest.mark.parametrize("secure", ["good"], indirect=True)
+def test_own_ssl_context(secure):
+    """A registry's ssl_context is used as it is."""
+    context = ssl.create_default_context(cafile=str(TLS / "ca.pem"))
+    model = Registry({"LLM_BOX": secure.dsn("openai")}, ssl_context=context).parse("box/m")
+    assert ask(model, False) == REPLY.text
+
+
+@pytest.mark.parametrize(
+    ("secure", "trusted"),
+    [("good", False), ("expired", True), ("other", True)],
+    indirect=["secure"],
+    ids=["unknown CA", "expired", "wrong name"],
+)
+def test_certificates_that_are_not_verified(secure, trusted):
+    """A certificate that cannot be verified is a matter of configuration: told, not retried, no cooldown."""
+    options = f"ca={TLS / 'ca.pem'}" if trusted else ""
+    model = model_of(secure, options=options, retries=2)
+    with pytest.raises(TransportError, match="certificate of 127.0.0.1") as caught:
+        ask(model, False)
+    assert classify(caught.value) is ErrorKind.CONFIG
+    assert isinstance(caught.value.__cause__, ssl.SSLCertVerificationError) or caught.value.code == "certificate"
+    assert secure.connections == 1
+    assert model.policy.health.snapshot() == {}
+
+
+def test_tls_to_a_server_without(server):
+    """TLS with a server that speaks plain HTTP is a TransportError."""
+    model = Registry({"LLM_BOX": f"openai://{server.host}"}, retries=0).parse("box/m")
+    with pytest.raises(TransportError):
+        ask(model, False)
+
+
+def test_tls_handshake_that_hangs():
+    """A handshake that does not go on ends with the timeout."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        model = Registry({"LLM_BOX": f"openai://127.0.0.1:{listener.getsockname()[1]}"}, retries=0).parse("box/m")
+        with pytest.raises(DeadlineError):
+            ask(model, False, timeout=0.3)
+
+
+@pytest.mark.parametrize("content", [None, "no certificate"], ids=["missing", "odd"])
+def test_ca_file_that_cannot_be_read(tmp_path, content):
+    """A CA file that is not there, or is none, is a ConfigError that names it."""
+    path = tmp_path / "ca.pem"
+    if content:
+        path.write_text(content)
+    with pytest.raises(ConfigError, match=r"ca\.pem"):
+        ask(Registry({"LLM_BOX": f"openai://127.0.0.1:{dead_port()}?ca={path}"}, retries=0).parse("box/m"), False)
+
+
+def test_connecting_is_bounded(monkeypatch):
+    """A host that does not take the connection costs the connect limit, not the call's timeout."""
+    monkeypatch.setattr("majordomo._connection.CONNECT_TIMEOUT", 0.2)
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        full = []
+        for _ in range(8):  # fill the backlog, so that further connections hang
+            sock = socket.socket()
+            sock.setblocking(False)
+            sock.connect_ex(listener.getsockname())
+            full.append(sock)
+        model = Registry({"LLM_BOX": f"llama-swap://127.0.0.1:{listener.getsockname()[1]}"}, retries=0).parse("box/m")
+        with pytest.raises(TransportError, match="no connection within") as caught:
+            ask(model, False, timeout=60)
+        assert isinstance(caught.value.__cause__, socket.timeout)
+        for sock in full:
+            sock.close()
+
+
+def test_a_name_server_that_hangs(monkeypatch):
+    """A name look-up that does not end is left behind at the timeout."""
+    stuck = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *a, **k: stuck.wait(10) and [])
+    model = Registry({"LLM_BOX": "openai+http://slow.example?proxy=off"}, retries=0).parse("box/m")
+    try:
+        with pytest.raises(DeadlineError):
+            ask(model, False, timeout=0.2)
+    finally:
+        stuck.set()
+
+
+def test_nothing_is_left_behind(server):
+    """After calls of all kinds there is no thread more, and closing the client closes its sockets."""
+    before = {thread.name for thread in threading.enumerate()}
+    model = model_of(server)
+    server.add(REPLY, cut(), hang(REPLY, after=-9))
+    ask(model, False)
+    for stream in (False, True):
+        with pytest.raises(MajordomoError):
+            ask(model, stream, timeout=0.3)
+    mine = {thread.name for thread in threading.enumerate() if "process_request" not in thread.name}
+    assert mine <= before
+
+
+def test_foreign_exceptions_pass_through(server, monkeypatch):
+    """What is no failure of the transport, Ctrl-C say, is not translated."""
+
+    def interrupt(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(http.client.HTTPResponse, "begin", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        ask(model_of(server), False)
+
+
+@pytest.mark.parametrize("url", ["0.0.0.0", "::1", "[::1]", "LOCALHOST", "127.1.2.3", "a.localhost"])
+def test_loopback_names(url):
+    """All spellings of this machine count as loopback."""
+    assert transport.is_loopback(url)
+
+
+@pytest.mark.parametrize("url", ["box", "example.com", "127.example.com", "10.0.0.1", "localhost.example.com"])
+def test_other_names(url):
+    """What only looks like this machine does not."""
+    assert not transport.is_loopback(url)
