@@ -37,7 +37,7 @@ IDLE_CAP = 60.0  # seconds after which a kept connection is not trusted any more
 KEPT = 32  # idle connections to one server
 GRACE = 0.02  # seconds a finished stream gets for its last bytes, so that the connection can serve again
 
-_ALIVE = ("localhost", "127.0.0.1", "::1")
+_LOOPBACK = ("localhost", "::1", "0.0.0.0", "::")
 
 
 class Client:
@@ -138,7 +138,8 @@ class Client:
 def is_loopback(host: str) -> bool:
     """Whether a host is this machine: never behind a proxy."""
     bare = host.strip("[]").lower()
-    return bare in _ALIVE or bare.startswith("127.") or bare.endswith(".localhost") or bare in ("0.0.0.0", "::")
+    ipv4 = bare.startswith("127.") and bare.replace(".", "").isdigit()
+    return ipv4 or bare in _LOOPBACK or bare.endswith(".localhost")
 
 
 def _proxy(url: str) -> tuple[str, int, str]:
@@ -545,10 +546,10 @@ def retry_after(headers: Any) -> float | None:
     counts from the answer's own `Date`, so that a wrong clock here does no harm.
     Source: RFC 9110 section 10.2.3; openai-python for the milliseconds.
     """
-    for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+    for name, units in (("retry-after-ms", 1000), ("retry-after", 1)):
         value = (headers.get(name) or "").strip()
         try:
-            seconds = float(value) * scale
+            seconds = float(value) / units
         except ValueError:
             continue
         if 0 <= seconds < float("inf"):  # false for nan

@@ -1,0 +1,272 @@
+"""The rules of the house: who may know whom, what an import costs, what the face shows."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import majordomo
+
+HOME = Path(majordomo.__file__).parent
+ROOT = HOME.parent
+
+# The floors, from the ground up; a module imports only from floors below its own,
+# save for what is told here by name.
+FLOORS = (
+    ("errors", "_frozen"),
+    ("_json", "deadline", "_events", "dsn", "llm"),
+    ("model", "wires._shared"),
+    ("wires", "wires.openai_chat", "_connection"),
+    ("_http", "media", "health"),
+    ("chain", "providers._base"),
+    ("providers.openai",),
+    ("providers.llamaswap", "providers"),
+    ("registry",),
+    ("testing",),
+    ("demo",),
+    ("cli",),
+    ("__main__",),
+    ("__init__",),
+)
+FLOOR_OF = {module: floor for floor, modules in enumerate(FLOORS) for module in modules}
+SAME_FLOOR = {("_json", "errors"), ("registry", "__init__"), ("cli", "__init__")}  # the last two: for the version
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the package by its name within it."""
+    found = {}
+    for path in sorted(HOME.rglob("*.py")):
+        name = ".".join(path.relative_to(HOME).with_suffix("").parts)
+        found[name[: -len(".__init__")] if name.endswith(".__init__") else name] = path
+    return found
+
+
+def imports_of(module: str, path: Path, *, typing: bool = False) -> set[str]:
+    """The modules of the package that a module imports, at run time unless `typing`."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    skipped = set()
+    if not typing:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+                skipped |= {id(inner) for statement in node.body for inner in ast.walk(statement)}
+    package = module.split(".") if path.name == "__init__.py" and module != "__init__" else module.split(".")[:-1]
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and id(node) not in skipped and node.level:
+            base = package[: len(package) - (node.level - 1)]
+            base = [*base, *(node.module.split(".") if node.module else [])]
+            for alias in node.names:
+                whole = ".".join([*base, alias.name])
+                found.add(whole if whole in modules() else ".".join(base) or "__init__")
+    return found
+
+
+@pytest.mark.parametrize("module", modules())
+def test_every_module_has_its_floor_and_its_reason(module):
+    """A new module says why it exists and stands on a floor."""
+    assert module in FLOOR_OF
+    assert ast.get_docstring(ast.parse(modules()[module].read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize("module", modules())
+def test_imports_point_down(module):
+    """Nobody imports from a floor above; nobody imports the package by its name."""
+    path = modules()[module]
+    for name in imports_of(module, path):
+        if (module, name) not in SAME_FLOOR:
+            below = FLOOR_OF[name] < FLOOR_OF[module] or (FLOOR_OF[name] == FLOOR_OF[module] and name == "errors")
+            assert below, f"{module} imports {name}"
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            assert not any(alias.name.split(".")[0] == "majordomo" for alias in node.names)
+        if isinstance(node, ast.ImportFrom) and node.level == 0:
+            assert node.module.split(".")[0] != "majordomo"
+
+
+def test_nobody_imports_the_top():
+    """What stands on top, the command line and the test server, is known to nobody below."""
+    for module, path in modules().items():
+        for name in imports_of(module, path):
+            if name in ("cli", "testing", "demo"):
+                assert module in ("__main__", "cli", "demo"), f"{module} imports {name}"
+
+
+# Module of the standard library -> the rooms that may use it.
+RESERVED = {
+    "socket": {"_connection", "_http", "testing"},
+    "ssl": {"_connection", "_http"},
+    "urllib.request": {"_http"},
+    "http.client": {"_connection", "_http", "testing"},
+    "PIL": {"media"},
+    "logging": set(),  # looked up, never imported: see chain
+    "dataclasses": {"_frozen"},
+    "subprocess": set(),
+    "asyncio": set(),
+}
+
+
+@pytest.mark.parametrize("module", modules())
+def test_who_may_use_what(module):
+    """Sockets are opened in one place, pictures re-encoded in one place; nothing foreign is imported."""
+    tree = ast.parse(modules()[module].read_text(encoding="utf-8"))
+    typing = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        for statement in node.body
+        for inner in ast.walk(statement)
+    }
+    used = set()
+    for node in ast.walk(tree):
+        if id(node) in typing:
+            continue
+        if isinstance(node, ast.Import):
+            used |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            used.add(node.module)
+    for name in used:
+        assert module in RESERVED.get(name, {module}), f"{module} uses {name}"
+        if hasattr(sys, "stdlib_module_names"):
+            assert name.split(".")[0] in sys.stdlib_module_names | {"PIL"}
+
+
+def test_only_the_registry_reads_the_environment():
+    """`os.environ` and `getenv` stand in one module."""
+    texts = {name: path.read_text(encoding="utf-8") for name, path in modules().items()}
+    assert {name for name, text in texts.items() if "os.environ" in text or "getenv" in text} == {"registry"}
+
+
+def test_the_face_is_the_sum_of_its_modules():
+    """What the package shows is what its public modules say they show, and all of it is there."""
+    homes = majordomo._HOMES
+    for home, names in homes.items():
+        assert sorted(importlib.import_module(f"majordomo.{home}").__all__) == sorted(names)
+    assert sorted(majordomo.__all__) == sorted([*(n for names in homes.values() for n in names), "media", "testing"])
+    for name in majordomo.__all__:
+        assert getattr(majordomo, name) is not None
+    assert set(majordomo.__all__) <= set(dir(majordomo))
+    with pytest.raises(AttributeError, match="no_such_name"):
+        majordomo.no_such_name  # noqa: B018
+
+
+@pytest.mark.parametrize("name", majordomo.__all__)
+def test_every_public_name_is_documented(name):
+    """A name of the face has a docstring of its own, and so has each public method."""
+    found = getattr(majordomo, name)
+    assert inspect.getdoc(found)
+    if inspect.isclass(found) and found.__module__.startswith("majordomo"):
+        for attribute, value in vars(found).items():
+            if not attribute.startswith("_") and (
+                inspect.isfunction(value) or isinstance(value, (property, classmethod))
+            ):
+                assert inspect.getdoc(getattr(found, attribute)), f"{name}.{attribute}"
+
+
+def run(code: str, *arguments: str, **env: str) -> str:
+    """What a fresh interpreter prints."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("LLM_", "OPENAI_"))}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", *arguments, "-c", code],
+        env={**clean, "PYTHONPATH": str(ROOT), **env},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout.strip()
+
+
+def test_the_import_is_light():
+    """`from majordomo import parse` loads nothing that a first `parse` does not need."""
+    code = (
+        "import sys; before = set(sys.modules); from majordomo import parse; print(*sorted(set(sys.modules) - before))"
+    )
+    loaded = set(run(code, "-S").split())
+    heavy = {
+        "urllib.request",
+        "http.client",
+        "ssl",
+        "socket",
+        "logging",
+        "dataclasses",
+        "json",
+        "PIL",
+        "email",
+        "inspect",
+    }
+    assert not loaded & heavy
+    assert {name for name in loaded if name.startswith("majordomo")} <= {
+        "majordomo",
+        "majordomo._frozen",
+        "majordomo.dsn",
+        "majordomo.errors",
+        "majordomo.registry",
+    }
+
+
+def test_the_import_reads_and_touches_nothing():
+    """Importing opens no file of its own, no socket, no thread, and reads no variable."""
+    code = """
+import sys, os, threading
+class Environ(dict):
+    def __getitem__(self, name): raise AssertionError(name)
+    get = __contains__ = __iter__ = __getitem__
+os.environ = Environ()
+seen = []
+sys.addaudithook(lambda event, arguments: seen.append(event))
+import majordomo
+for name in majordomo.__all__:
+    getattr(majordomo, name)
+majordomo.Registry()
+bad = [e for e in seen if e.startswith(("socket.connect", "socket.bind", "subprocess", "os.system", "os.putenv"))]
+print(bad, threading.active_count())
+"""
+    assert run(code) == "[] 1"
+
+
+def test_works_under_another_name(tmp_path):
+    """The folder can be copied anywhere and renamed: all its imports are relative."""
+    target = tmp_path / "app" / "_vendor" / "butler"
+    shutil.copytree(HOME, target, ignore=shutil.ignore_patterns("__pycache__"))
+    code = f"""
+import sys; sys.path = [p for p in sys.path if p != {str(ROOT)!r}]; sys.path.insert(0, {str(tmp_path)!r})
+from app._vendor.butler import Registry
+from app._vendor.butler.testing import FakeServer
+with FakeServer() as server:
+    print(Registry({{"LLM_BOX": server.dsn()}}).parse("box/m").generate("Hi").text)
+print([name for name in sys.modules if name.split(".")[0] == "majordomo"])
+"""
+    assert run(code) == "Hello from the fake server.\n[]"
+
+
+def test_a_whole_program_leaves_in_silence():
+    """A program that asks and streams prints nothing of its own accord, at its end either."""
+    code = """
+from majordomo import Registry
+from majordomo.testing import FakeServer
+with FakeServer() as server:
+    model = Registry({"LLM_BOX": server.dsn()}).parse("box/m")
+    model.generate("Hi")
+    stream = model.stream("Hi")
+    next(stream)
+    kept = model.stream("Hi")
+    next(kept)
+"""
+    assert run(code, "-X", "dev") == ""
+
+
+def test_functions_stay_short():
+    """No function of the package is longer than a screen or so."""
+    for module, path in modules().items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef):
+                assert node.end_lineno - node.lineno < 60, f"{module}.{node.name}"
