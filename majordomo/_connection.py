@@ -266,9 +266,12 @@ class _Nearer:
 
 
 class _Buffer(io.BufferedReader):
-    """A buffered reader that outlives the answers read from it."""
+    """A buffered reader that outlives the answers read from it; the connection closes the socket."""
 
     def close(self) -> None:
+        pass
+
+    def flush(self) -> None:
         pass
 
     def waiting(self) -> bool:

@@ -12,20 +12,29 @@ begun to answer; a stream that breaks after that is the reader's to know.
 
 from __future__ import annotations
 
+import math
 import random
 import sys
 import time
 
 from . import media
 from .deadline import Deadline, as_timeout, backoff
-from .errors import ChainError, DeadlineError, ErrorKind, MajordomoError, UnsupportedError, classify
+from .errors import (
+    ChainError,
+    DeadlineError,
+    ErrorKind,
+    MajordomoError,
+    TruncatedError,
+    UnsupportedError,
+    classify,
+)
 from .health import COOLING_KINDS, key_of
-from .llm import Attempt
+from .llm import Attempt, Capabilities
 from .model import Done, Model
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping
     from dataclasses import dataclass, replace
     from typing import Any, Callable
 
@@ -61,16 +70,18 @@ class Policy:
 class Chain(Model):
     """Targets in order, tried until one answers; what `parse` returns, also for one target.
 
-    name: the targets, joined by commas. capabilities: those of the first target.
+    targets: the bare models, by the names they have in the spec. name: those names,
+    joined by commas. capabilities: those of the first target.
     """
 
-    def __init__(self, targets: Sequence[Model], policy: Policy, remake: tuple[Any, ...] | None = None) -> None:
-        self.targets = tuple(targets)
+    def __init__(self, targets: Mapping[str, Model], policy: Policy, remake: tuple[Any, ...] | None = None) -> None:
+        self.names = tuple(targets)
+        self.targets = tuple(targets.values())
         self.policy = policy
-        self.name = ", ".join(target.name for target in self.targets)
-        self.capabilities = self.targets[0].capabilities
+        self.name = ", ".join(self.names)
+        self.capabilities = _capabilities(self.targets[0])
         self.base_url = getattr(self.targets[0], "base_url", "")
-        self._keys = tuple(key_of(target.name, getattr(target, "base_url", "")) for target in self.targets)
+        self._keys = tuple(key_of(name, getattr(target, "base_url", "")) for name, target in targets.items())
         self._remake = remake
 
     def complete(self, request: Request, deadline: Deadline) -> Response:
@@ -91,7 +102,7 @@ class Chain(Model):
             for event in events:
                 yield _last(event, call)
             if not call.told:
-                call.answered()
+                raise TruncatedError("the stream ended without its last event")
         except MajordomoError as exc:
             call.failed(exc)
             call.blamed(exc)
@@ -112,13 +123,19 @@ class Chain(Model):
         if timeout is None:
             timeout = self.policy.timeout
         if timeout is None:
-            return Deadline(float("inf"), "default", self.policy.clock)
+            return Deadline(math.inf, "default", self.policy.clock)
         return Deadline(as_timeout(timeout), "timeout", self.policy.clock)
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self._remake is None:
             raise TypeError("this chain was not made by parse() and does not pickle")
         return self._remake
+
+
+def _capabilities(target: Any) -> Capabilities:
+    """What a target takes; a stranger that does not say takes anything."""
+    found: Capabilities = getattr(target, "capabilities", None) or Capabilities()
+    return found
 
 
 def _complete(target: Any, request: Request, deadline: Deadline) -> Response:
@@ -138,8 +155,6 @@ def _begin(target: Any, request: Request, deadline: Deadline) -> tuple[StreamEve
     try:
         return next(events), events
     except StopIteration:
-        from .errors import TruncatedError
-
         raise TruncatedError("the stream ended without an event") from None
 
 
@@ -160,7 +175,7 @@ class _Call:
         self.clock = chain.policy.clock
         self.request = request
         self.deadline = deadline
-        self.timed = deadline.limit == "timeout"
+        self.timed = deadline.limit != "default" or deadline.span < math.inf
         self.attempts: list[Attempt] = []
         self.warnings: tuple[str, ...] = ()
         self.told = False
@@ -287,10 +302,9 @@ class _Call:
         else:
             self.released()
         outcome = "skipped" if isinstance(error, UnsupportedError) else "failed"
+        error.target = None  # the attempt has a place for it
         text = str(error).partition("\n")[0]
-        name = self.chain.targets[position].name
-        if text.startswith(name + ": "):
-            text = text[len(name) + 2 :]
+        error.target = self.chain.names[position]
         self._note(position, outcome, kind, text, self.clock() - self._started)
 
     def answered(self) -> None:
@@ -312,14 +326,13 @@ class _Call:
 
     def finished(self, response: Response) -> Response:
         """The response with the story of the call on it."""
-        model = response.model or self.chain.targets[self._position].name
-        return replace(response, model=model, attempts=tuple(self.attempts))
+        return replace(response, model=self.chain.names[self._position], attempts=tuple(self.attempts))
 
     def blamed(self, error: MajordomoError) -> MajordomoError:
         """An error with the story of the call on it."""
         error.attempts = tuple(self.attempts)
-        if error.target is None and len(self.chain.targets) == 1:
-            error.target = self.chain.targets[0].name
+        if error.target is None and len(self.chain.names) == 1:
+            error.target = self.chain.names[0]
         return error
 
     def _may_pass(self, position: int) -> bool:
@@ -341,7 +354,7 @@ class _Call:
         return True
 
     def _note(self, position: int, outcome: str, kind: ErrorKind | None, error: str | None, seconds: float) -> None:
-        attempt = Attempt(self.chain.targets[position].name, outcome, kind, error, seconds)
+        attempt = Attempt(self.chain.names[position], outcome, kind, error, seconds)
         self.attempts.append(attempt)
         _log(attempt)
         if self.policy.on_attempt is not None:
@@ -357,7 +370,7 @@ class _Call:
 
     def _out_of_time(self, error: MajordomoError | None = None) -> DeadlineError:
         """The caller's timeout has run out."""
-        names = [target.name for target in self.chain.targets]
+        names = self.chain.names
         tried = [name for position, name in enumerate(names) if position in self._had_turn]
         waiting = [name for position, name in enumerate(names) if position not in self._had_turn]
         message = f"no answer within the timeout of {self.deadline.span:.3g} s; tried {', '.join(tried) or 'nothing'}"
@@ -369,7 +382,7 @@ class _Call:
 
 def _fitted(request: Request, target: Any) -> Request:
     """The request as the target takes it; UnsupportedError if it is known that it cannot."""
-    capabilities = target.capabilities
+    capabilities = _capabilities(target)
     if request.tools and capabilities.tools is False:
         raise UnsupportedError("the target takes no tools")
     if request.schema is not None and capabilities.structured_output is False:

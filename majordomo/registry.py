@@ -118,7 +118,7 @@ class Registry:
         if known is not None and all(self._variable(name) == value for name, value in known[0].items()):
             return known[1]
         reading = _Reading(self)
-        targets = [self.provider_of(name, reading).model(id) for name, id in reading.targets(spec)]
+        targets = {f"{name}/{id}": self.provider_of(name, reading).model(id) for name, id in reading.targets(spec)}
         from .chain import Chain
 
         chain = Chain(targets, self.policy, (_parsed, (self, spec)))
