@@ -20,9 +20,10 @@ __all__ = ["EventDecoder"]
 class EventDecoder:
     """Feed bytes, get `(event name, data)`; the name is `""` where the stream gives none.
 
-    A comment is no event, and neither is an event without data. A line that starts
-    with `{` is an event of its own. If the stream as a whole is no event stream but
-    one JSON document, `close` gives it as the only event.
+    A comment is no event, and neither is an event without data. Bare JSON, that is lines
+    from one that starts with `{` until its braces balance, is an event of its own. If
+    the stream as a whole is no event stream but one JSON document, `close` gives it as
+    the only event.
     """
 
     def __init__(self) -> None:
@@ -30,8 +31,10 @@ class EventDecoder:
         self._after_cr = False  # the last line ended in CR: an LF that follows belongs to it
         self._name = ""
         self._data: list[bytes] = []
+        self._bare: list[bytes] = []
         self._document: list[bytes] | None = None
         self._begun = False
+        self._fresh = True  # not even a BOM has been looked for
 
     def feed(self, chunk: bytes) -> list[Event]:
         """The events that this chunk completes."""
@@ -53,6 +56,8 @@ class EventDecoder:
         self._rest = [last] if last else []
         events: list[Event] = []
         for line in lines:
+            if self._bare and self._is_more(line, events):
+                continue
             if line.startswith(b"data:"):
                 self._data.append(line[6:] if line[5:6] == b" " else line[5:])
             elif not line:
@@ -61,7 +66,7 @@ class EventDecoder:
                     self._data = []
                 self._name = ""
             elif line.startswith(b"{"):
-                events.append(("", line))
+                self._is_more(line, events)
             elif line.startswith(b"event:"):
                 self._name = line[6:].strip().decode("utf-8", "replace")
             elif line == b"data":
@@ -72,35 +77,54 @@ class EventDecoder:
         """The stream is over: the event it left without a blank line, or the document."""
         if self._document is not None:
             document, self._document = b"".join(self._document), []
-            return [("", document)] if document.strip() else []
+            return [("", document)] if document else []
         self._begun = True
         return self.feed(b"\n\n")
 
+    def _is_more(self, line: bytes, events: list[Event]) -> bool:
+        """Take a line of bare JSON; False if the line is something else, which ends it."""
+        if self._bare and line[:1] not in (b" ", b"\t", b'"', b"}", b"]"):
+            events.append(("", b"\n".join(self._bare)))
+            self._bare = []
+            return False
+        self._bare.append(line)
+        whole = b"\n".join(self._bare) if line.endswith(b"}") else b""
+        if whole and whole.count(b"{") == whole.count(b"}"):
+            events.append(("", whole))
+            self._bare = []
+        return True
+
     def _begin(self, chunk: bytes) -> bytes:
-        """Look at the first bytes: a BOM goes, a JSON document or a web page is told apart."""
+        """Look at the first bytes: a BOM goes, a JSON document or a web page is told apart.
+
+        Blank lines in front keep the connection alive and mean nothing.
+        """
         start = b"".join([*self._rest, chunk])
         self._rest = []
-        if len(start) < 3 and b"\xef\xbb\xbf".startswith(start):
-            self._rest = [start]
-            return b""
-        if start.startswith(b"\xef\xbb\xbf"):
-            start = start[3:]
+        if self._fresh:
+            if len(start) < 3 and b"\xef\xbb\xbf".startswith(start):
+                self._rest = [start]
+                return b""
+            self._fresh = False
+            start = start[3:] if start.startswith(b"\xef\xbb\xbf") else start
         shown = start.lstrip(b" \t\r\n")
+        blank = start[: len(start) - len(shown)]
+        indent = blank[max(blank.rfind(b"\n"), blank.rfind(b"\r")) + 1 :]
         if not shown:
-            return b""  # blank lines keep the connection alive and mean nothing
+            self._rest = [indent] if indent else []
+            return b""
         self._begun = True
         if shown[:1] in b"{[":
             self._document = []
-        elif shown[:1] == b"<":
+            return shown
+        if shown[:1] == b"<":
             raise ProtocolError("the answer is a web page, not an event stream: is the URL right?")
-        return start
+        return indent + shown
 
     def _plain_ends(self, chunk: bytes) -> bytes:
         if self._after_cr and chunk.startswith(b"\n"):
             chunk = chunk[1:]
             self._after_cr = False
-            if not chunk:
-                return chunk
         if chunk:
             self._after_cr = chunk.endswith(b"\r")
         return chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")

@@ -51,8 +51,9 @@ class _Late:
         self._owner, self._name, self._make = owner, name, make
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        setattr(self._owner, self._name, self._make(self._owner))
-        return getattr(self._owner if instance is None else instance, self._name)
+        made = self._make(self._owner)
+        setattr(self._owner, self._name, made)
+        return made.__get__(instance, owner) if callable(made) else made
 
 
 def dataclass(*, frozen: bool = True) -> Callable[[type[T]], type[T]]:
@@ -83,8 +84,8 @@ def _frozen(cls: type[T]) -> type[T]:
         "__init__": _Late(cls, "__init__", _make_init),
         "__dataclass_fields__": _Late(cls, "__dataclass_fields__", _make_fields),
         "__dataclass_params__": _Late(cls, "__dataclass_params__", _make_params),
-        "__setattr__": _refuse,
-        "__delattr__": _refuse,
+        "__setattr__": _setattr,
+        "__delattr__": _delattr,
         "__eq__": _eq,
         "__hash__": _hash,
         "__replace__": replace,
@@ -97,6 +98,10 @@ def _frozen(cls: type[T]) -> type[T]:
 
 def replace(value: T, **changes: Any) -> T:
     """`dataclasses.replace`: a copy of a value with some fields changed, checked anew."""
+    if "_fields" not in type(value).__dict__:  # a subclass, whose fields the standard library knows
+        import dataclasses
+
+        return dataclasses.replace(value, **changes)  # type: ignore[type-var]
     return type(value)(**{**{n: value.__dict__[n] for n in type(value)._fields}, **changes})  # type: ignore[attr-defined]
 
 
@@ -158,10 +163,22 @@ def _make_params(cls: type) -> Any:
     return _twin(cls).__dataclass_params__
 
 
-def _refuse(self: Any, name: str, *value: Any) -> None:
-    from dataclasses import FrozenInstanceError
+def _setattr(self: Any, name: str, value: Any) -> None:
+    _refuse(self, name)
+    object.__setattr__(self, name, value)
 
-    raise FrozenInstanceError(f"cannot change {name!r}: {type(self).__name__} is frozen; copy it with replace")
+
+def _delattr(self: Any, name: str) -> None:
+    _refuse(self, name)
+    object.__delattr__(self, name)
+
+
+def _refuse(self: Any, name: str) -> None:
+    """A subclass that is no dataclass may have attributes of its own, as in the standard library."""
+    if "_fields" in type(self).__dict__ or name in self._fields:
+        from dataclasses import FrozenInstanceError
+
+        raise FrozenInstanceError(f"cannot change {name!r}: {type(self).__name__} is frozen; copy it with replace")
 
 
 def _eq(self: Any, other: Any) -> bool:

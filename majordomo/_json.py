@@ -21,8 +21,8 @@ def loads(text: bytes | str, what: str = "the answer") -> Any:
     """Read JSON (UTF-8, a leading BOM ignored); `ProtocolError` says why it is none."""
     try:
         if isinstance(text, bytes):
-            text = text.decode("utf-8-sig" if text.startswith(b"\xef\xbb\xbf") else "utf-8")
-        return json.loads(text)
+            text = text.decode("utf-8")
+        return json.loads(text[1:] if text.startswith("\ufeff") else text)
     except UnicodeDecodeError as exc:
         raise ProtocolError(f"{what} is not UTF-8: {exc.reason} at byte {exc.start}") from exc
     except RecursionError as exc:

@@ -160,7 +160,7 @@ def _begin(target: Any, request: Request, deadline: Deadline) -> tuple[StreamEve
 
 def _last(event: StreamEvent, call: _Call) -> StreamEvent:
     """An event as the caller gets it: the last one carries the attempts."""
-    if type(event) is Done:
+    if isinstance(event, Done):
         call.answered()
         return Done(call.finished(event.response))
     return event
@@ -373,7 +373,7 @@ class _Call:
         names = self.chain.names
         tried = [name for position, name in enumerate(names) if position in self._had_turn]
         waiting = [name for position, name in enumerate(names) if position not in self._had_turn]
-        message = f"no answer within the timeout of {self.deadline.span:.3g} s; tried {', '.join(tried) or 'nothing'}"
+        message = f"no answer within the timeout of {self.deadline.span:.6g} s; tried {', '.join(tried) or 'nothing'}"
         if waiting:
             message += f"; no turn for {', '.join(waiting)}"
         found = DeadlineError(message, partial=error.partial if error else "")

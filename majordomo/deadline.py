@@ -33,9 +33,9 @@ def as_timeout(value: object, name: str = "timeout") -> float:
     try:
         seconds = float(value)
     except OverflowError:
-        seconds = math.inf
+        seconds = math.inf if value > 0 else -math.inf
     if not seconds > 0:
-        raise ConfigError(f"{name} must be more than 0 seconds, not {value}; math.inf waits for ever")
+        raise ConfigError(f"{name} must be more than 0 seconds, not {seconds:g}; math.inf waits for ever")
     return seconds
 
 
@@ -109,4 +109,4 @@ def backoff(turn: int, rng: Callable[[], float] = random.random) -> float:
 
 
 def _seconds(span: float) -> str:
-    return f"{span:.3g} s"
+    return f"{span:.6g} s"

@@ -55,7 +55,7 @@ class DSN:
         if not scheme or not _SCHEME.issuperset(scheme):
             raise DSNError("the part before :// is no scheme (letters, digits, dots, dashes)")
         if plus and transport != "http":
-            raise DSNError(f"{scheme}+http:// asks for plain http; after the + nothing but http is known")
+            raise DSNError("SCHEME+http:// asks for plain http; after the + nothing but http is known")
         rest, question, query = rest.partition("?")
         where, _, path = rest.partition("/")
         userinfo, _, host = where.rpartition("@")
@@ -76,6 +76,12 @@ class DSN:
         return f"DSN({self.scheme}{'+http' if self.plain else ''}://{token}{self.host}{self.path}{options})"
 
     __str__ = __repr__
+
+    def __copy__(self) -> DSN:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> DSN:
+        return self  # frozen; and a copy made by way of __reduce__ would lose the token
 
     def __reduce__(self) -> tuple[Any, ...]:
         return DSN, (self.scheme, self.plain, None, self.host, self.path, self.options)
@@ -109,17 +115,24 @@ def _decoded(userinfo: str) -> str:
 
 def _host(host: str) -> str:
     name, port = split_host(host)
-    if port is not None and not (port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65536):
+    if port is not None and not (port.isascii() and port.isdigit() and len(port) < 6 and 0 < int(port) < 65536):
         raise DSNError("the port is no number from 1 to 65535")
     if name.startswith("["):
         _check_ipv6(name)
     elif not _HOST.issuperset(name):
         raise DSNError("the host holds a character that no host name has (an IPv6 address goes into brackets)")
-    elif name.startswith("sk-") and len(name) > 20 and "." not in name:
+    elif _may_be_key(name):
         raise DSNError("what stands for the host looks like a key: write scheme://KEY@host")
     elif not name and port is not None:
         raise DSNError("there is a port and no host")
     return host
+
+
+def _may_be_key(name: str) -> bool:
+    """Whether somebody forgot the `@` behind a key, which must not reach a name server."""
+    if "." in name or len(name) < 20:
+        return False
+    return name.startswith("sk-") or (name != name.lower() and any(char.isdigit() for char in name))
 
 
 def split_host(host: str) -> tuple[str, str | None]:
@@ -134,11 +147,11 @@ def _check_ipv6(name: str) -> None:
     from ipaddress import IPv6Address
 
     try:
-        IPv6Address(name[1:].partition("]")[0])
+        if not name.endswith("]") or "%" in name:  # a zone means nothing to another machine
+            raise ValueError
+        IPv6Address(name[1:-1])
     except ValueError:
-        raise DSNError("the host in brackets is no IPv6 address") from None
-    if not name.endswith("]"):
-        raise DSNError("after the ] of an IPv6 address comes :port or nothing")
+        raise DSNError("the host in brackets is no IPv6 address, or something stands behind it") from None
 
 
 def _path(path: str) -> str:

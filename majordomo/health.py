@@ -70,7 +70,9 @@ class Cooldown:
         if retry_after is not None:
             span = max(span, min(retry_after, RETRY_AFTER_CAP))
         until = max(self.until, now + span)
-        return Cooldown(failures, until, self.failed_at if late else now, None)
+        if late:
+            return Cooldown(failures, until, self.failed_at, self.probing)
+        return Cooldown(failures, until, now)
 
 
 class MemoryHealth:

@@ -55,6 +55,9 @@ class Text:
     text: str
     signature: str | None = None
 
+    def __post_init__(self) -> None:
+        _check_types(self, text=self.text)
+
 
 @dataclass(frozen=True)
 class Image:
@@ -73,6 +76,7 @@ class Image:
             raise ConfigError(f"an Image takes bytes, not {type(self.data).__name__}; see Image.from_file")
         if not self.mime:
             self.__dict__["mime"] = sniff(self.data)
+        _check_types(self, mime=self.mime)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Image:
@@ -120,6 +124,9 @@ class Thinking:
     text: str
     signature: str | None = None
 
+    def __post_init__(self) -> None:
+        _check_types(self, text=self.text)
+
 
 @dataclass(frozen=True)
 class ToolCall:
@@ -135,6 +142,11 @@ class ToolCall:
     signature: str | None = None
     malformed: str | None = None
 
+    def __post_init__(self) -> None:
+        _check_types(self, id=self.id, name=self.name)
+        if not isinstance(self.arguments, dict):
+            raise ConfigError(f"a ToolCall's arguments are a dict, not {type(self.arguments).__name__}")
+
 
 @dataclass(frozen=True)
 class ToolResult:
@@ -145,7 +157,8 @@ class ToolResult:
     is_error: bool = False
 
     def __post_init__(self) -> None:
-        self.__dict__["parts"] = _parts(self.parts)
+        _check_types(self, call_id=self.call_id)
+        self.__dict__["parts"] = _parts(self.parts, (Text, Image), "a tool result")
 
 
 @dataclass(frozen=True)
@@ -169,7 +182,7 @@ class Message:
     @property
     def text(self) -> str:
         """The text parts, joined."""
-        return "".join([part.text for part in self.parts if type(part) is Text])
+        return "".join([part.text for part in self.parts if isinstance(part, Text)])
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values; `Message.from_dict` reads them back."""
@@ -242,8 +255,8 @@ class Request:
     def __post_init__(self) -> None:
         mine = self.__dict__
         mine["messages"] = _messages(self.messages)
-        mine["tools"] = tuple(self.tools)
-        mine["stop"] = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
+        mine["tools"] = _settings("tools", self.tools, Tool)
+        mine["stop"] = _settings("stop", (self.stop,) if isinstance(self.stop, str) else self.stop, str)
         for name, wanted in _REQUEST_TYPES:
             value = mine[name]
             if value is not None and (isinstance(value, bool) or not isinstance(value, wanted)):
@@ -254,9 +267,6 @@ class Request:
             raise ConfigError(f"reasoning is one of {', '.join(REASONING)}, not {self.reasoning!r}")
         if self.max_tokens is not None and self.max_tokens < 1:
             raise ConfigError(f"max_tokens is at least 1, not {self.max_tokens}")
-        for tool in self.tools:
-            if not isinstance(tool, Tool):
-                raise ConfigError(f"tools are majordomo.Tool values, not {type(tool).__name__}")
         if self.tool_choice not in ("auto", "none", "required"):
             names = [tool.name for tool in self.tools]
             if self.tool_choice not in names:
@@ -382,12 +392,12 @@ class Response:
     @property
     def thinking(self) -> str:
         """What the model thought, `""` if nothing was shown."""
-        return "".join([part.text for part in self.message.parts if type(part) is Thinking])
+        return "".join([part.text for part in self.message.parts if isinstance(part, Thinking)])
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
         """The tools the model asks for."""
-        return tuple([part for part in self.message.parts if type(part) is ToolCall])
+        return tuple([part for part in self.message.parts if isinstance(part, ToolCall)])
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values; `Response.from_dict` reads them back."""
@@ -466,8 +476,10 @@ _PART_CLASSES = {name: cls for cls, name in _PART_NAMES.items()}
 
 
 def _part_to_dict(part: Part) -> dict[str, Any]:
-    found: dict[str, Any] = {"type": _PART_NAMES[type(part)]}
-    for name, value in part.__dict__.items():
+    kind = next(cls for cls in _PART_NAMES if isinstance(part, cls))
+    found: dict[str, Any] = {"type": _PART_NAMES[kind]}
+    for name in kind.__match_args__:  # type: ignore[attr-defined]
+        value = getattr(part, name)
         if isinstance(value, bytes):
             value = b64encode(value).decode("ascii")
         elif isinstance(value, tuple):
@@ -487,19 +499,52 @@ def _part_from_dict(data: Mapping[str, Any]) -> Part:
     return part
 
 
-def _parts(given: Any) -> tuple[Any, ...]:
-    if type(given) is tuple and all([type(part) in _PART_NAMES for part in given]):
-        return given
-    if isinstance(given, str) or type(given) in _PART_NAMES:
+_PARTS = tuple(_PART_NAMES)
+
+
+def _parts(given: Any, allowed: tuple[type, ...] = _PARTS, what: str = "a message") -> tuple[Any, ...]:
+    if isinstance(given, (str, *_PARTS)):
         given = (given,)
-    try:
-        parts = tuple([Text(part) if isinstance(part, str) else part for part in given])
-    except TypeError:
-        raise ConfigError(f"a message is made of parts and strings, not of {type(given).__name__}") from None
+    if not isinstance(given, (tuple, list)):
+        given = _sequence(given, f"{what} is made of parts and strings, not of")
+    parts = tuple([Text(part) if isinstance(part, str) else part for part in given])
     for part in parts:
-        if not isinstance(part, tuple(_PART_NAMES)):
-            raise ConfigError(f"a message is made of parts and strings, not of {type(part).__name__}")
+        if not isinstance(part, allowed):
+            names = ", ".join(cls.__name__ for cls in allowed)
+            raise ConfigError(f"{what} is made of parts ({names}) and strings, not of {type(part).__name__}")
     return parts
+
+
+def _sequence(given: Any, complaint: str) -> tuple[Any, ...]:
+    """What can be gone through once, as a tuple; a dict or bytes is surely a mistake."""
+    try:
+        if not isinstance(given, (dict, bytes)):
+            return tuple(given)
+    except TypeError:
+        pass
+    raise ConfigError(f"{complaint} {type(given).__name__}")
+
+
+def _settings(name: str, given: Any, wanted: type) -> tuple[Any, ...]:
+    """A setting that is a sequence, as a tuple; None is the empty one."""
+    if given is None or given == ():
+        return ()
+    found = _sequence(given, f"{name} is a sequence of {wanted.__name__}, not")
+    for value in found:
+        if not isinstance(value, wanted):
+            raise ConfigError(f"{name} is a sequence of {wanted.__name__}, and one of them is {type(value).__name__}")
+    return found
+
+
+def _check_types(value: Any, **texts: Any) -> None:
+    """Fields that must be text are; signatures may be None."""
+    for name, text in texts.items():
+        if not isinstance(text, str):
+            raise ConfigError(f"{type(value).__name__}.{name} is text, not {type(text).__name__}")
+    for name in ("signature", "malformed"):
+        text = value.__dict__.get(name)
+        if text is not None and not isinstance(text, str):
+            raise ConfigError(f"{type(value).__name__}.{name} is text or None, not {type(text).__name__}")
 
 
 def _messages(given: Any) -> tuple[Message, ...]:
@@ -507,13 +552,8 @@ def _messages(given: Any) -> tuple[Message, ...]:
         return (Message("user", (Text(given),)),)
     if isinstance(given, Message):
         return (given,)
-    if isinstance(given, dict):
-        raise ConfigError("a prompt is a str, a Message, a list of messages or a Request, not a dict")
-    try:
-        found = tuple([Message("user", (Text(m),)) if isinstance(m, str) else m for m in given])
-    except TypeError:
-        kind = type(given).__name__
-        raise ConfigError(f"a prompt is a str, a Message, a list of messages or a Request, not {kind}") from None
+    given = _sequence(given, "a prompt is a str, a Message, a list of messages or a Request, not")
+    found = tuple([Message("user", (Text(m),)) if isinstance(m, str) else m for m in given])
     for message in found:
         if not isinstance(message, Message):
             kind = type(message).__name__
@@ -533,7 +573,7 @@ class _reading:
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if isinstance(error, ConfigError):
             return
-        if isinstance(error, (KeyError, TypeError, ValueError, AttributeError)):
+        if isinstance(error, (KeyError, TypeError, ValueError, AttributeError, RecursionError, UnsupportedError)):
             raise ConfigError(f"{self._what} cannot be read from this: {type(error).__name__}: {error}") from error
 
 
@@ -551,8 +591,8 @@ def images_of(messages: Iterable[Message]) -> list[tuple[int, int, Image]]:
     found = []
     for m, message in enumerate(messages):
         for p, part in enumerate(message.parts):
-            if type(part) is Image:
+            if isinstance(part, Image):
                 found.append((m, p, part))
-            elif type(part) is ToolResult:
-                found.extend((m, p, inner) for inner in part.parts if type(inner) is Image)
+            elif isinstance(part, ToolResult):
+                found.extend((m, p, inner) for inner in part.parts if isinstance(inner, Image))
     return found

@@ -83,14 +83,14 @@ class Stream:
 
     def __next__(self) -> StreamEvent:
         event = self._next()
-        if type(event) is Done:
+        if isinstance(event, Done):
             self._response = event.response
         return event
 
     def text_deltas(self) -> Iterator[str]:
         """The text alone, piece by piece."""
         for event in self:
-            if type(event) is TextDelta:
+            if isinstance(event, TextDelta):
                 yield event.text
 
     @property

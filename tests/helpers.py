@@ -88,7 +88,7 @@ class Lab(Provider):
     targets: name -> script, or (script, keywords of `Scripted`). settings: those of `Registry`.
     """
 
-    name, base_url = "lab", "lab://"
+    name = "lab"
 
     def __init__(self, targets, jitter: float = 1.0, **settings) -> None:
         self.clock, self.asked, self.noted = Clock(), [], []

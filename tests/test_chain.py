@@ -28,6 +28,7 @@ from majordomo import (
     Registry,
     Request,
     Response,
+    Stream,
     TextDelta,
     Tool,
     TransportError,
@@ -41,40 +42,40 @@ from majordomo.testing import FakeServer, Reply, Status, cut, dead_port, hang
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(16)
 TOKEN = "sk-secret-0123456789"
 
-# name: (error, kind, seconds of cooldown or None, tried again in the same call)
+# name: (maker of the error, kind, seconds of cooldown or None, tried again in the same call)
 KINDS = {
-    "refused or reset": (TransportError("refused"), ErrorKind.TRANSIENT, 1, True),
-    "cut": (TruncatedError("cut"), ErrorKind.TRANSIENT, 1, True),
-    "no sense in a 2xx": (ProtocolError("no JSON"), ErrorKind.TRANSIENT, 1, True),
-    "attempt timed out": (DeadlineError("slow", limit="attempt_timeout"), ErrorKind.TRANSIENT, 1, True),
-    "silent stream": (DeadlineError("slow", limit="idle_timeout"), ErrorKind.TRANSIENT, 1, True),
+    "refused or reset": (lambda: TransportError("refused"), ErrorKind.TRANSIENT, 1, True),
+    "cut": (lambda: TruncatedError("cut"), ErrorKind.TRANSIENT, 1, True),
+    "no sense in a 2xx": (lambda: ProtocolError("no JSON"), ErrorKind.TRANSIENT, 1, True),
+    "attempt timed out": (lambda: DeadlineError("slow", limit="attempt_timeout"), ErrorKind.TRANSIENT, 1, True),
+    "silent stream": (lambda: DeadlineError("slow", limit="idle_timeout"), ErrorKind.TRANSIENT, 1, True),
     **{
-        str(status): (APIError(status), ErrorKind.TRANSIENT, 1, True)
+        str(status): (lambda status=status: APIError(status), ErrorKind.TRANSIENT, 1, True)
         for status in (408, 409, 425, 500, 502, 503, 504, 529, 599)
     },
-    "429": (APIError(429), ErrorKind.RATE_LIMITED, 1, True),
-    "429, Retry-After": (APIError(429, retry_after=30), ErrorKind.RATE_LIMITED, 30, True),
-    "503, Retry-After": (APIError(503, retry_after=30), ErrorKind.TRANSIENT, 30, True),
-    "429, Retry-After of a week": (APIError(429, retry_after=604800), ErrorKind.RATE_LIMITED, 86400, False),
-    "402": (APIError(402), ErrorKind.QUOTA, 300, False),
-    "429, quota": (APIError(429, code="insufficient_quota"), ErrorKind.QUOTA, 300, False),
-    "401": (APIError(401), ErrorKind.AUTH, 1, False),
-    "403": (APIError(403), ErrorKind.AUTH, 1, False),
-    "404": (APIError(404), ErrorKind.NOT_FOUND, 1, False),
-    "301": (APIError(301), ErrorKind.CONFIG, None, False),
-    "302": (APIError(302), ErrorKind.CONFIG, None, False),
-    "no key": (ConfigError("no key"), ErrorKind.CONFIG, None, False),
-    "certificate": (TransportError("not verified", code="certificate"), ErrorKind.CONFIG, None, False),
-    "cannot": (UnsupportedError("no images"), ErrorKind.UNSUPPORTED, None, False),
-    "server says it cannot": (APIError(500, code="images_not_supported"), ErrorKind.UNSUPPORTED, None, False),
-    "413": (APIError(413), ErrorKind.TOO_LONG, None, False),
-    "too long": (APIError(400, code="context_length_exceeded"), ErrorKind.TOO_LONG, None, False),
-    "filtered": (APIError(400, code="content_filter"), ErrorKind.FILTERED, None, False),
-    "400": (APIError(400), ErrorKind.INVALID, None, False),
-    "422": (APIError(422), ErrorKind.INVALID, None, False),
-    "unknown 4xx": (APIError(418), ErrorKind.INVALID, None, False),
+    "429": (lambda: APIError(429), ErrorKind.RATE_LIMITED, 1, True),
+    "429, Retry-After": (lambda: APIError(429, retry_after=30), ErrorKind.RATE_LIMITED, 30, True),
+    "503, Retry-After": (lambda: APIError(503, retry_after=30), ErrorKind.TRANSIENT, 30, True),
+    "429, Retry-After of a week": (lambda: APIError(429, retry_after=604800), ErrorKind.RATE_LIMITED, 86400, False),
+    "402": (lambda: APIError(402), ErrorKind.QUOTA, 300, False),
+    "429, quota": (lambda: APIError(429, code="insufficient_quota"), ErrorKind.QUOTA, 300, False),
+    "401": (lambda: APIError(401), ErrorKind.AUTH, 1, False),
+    "403": (lambda: APIError(403), ErrorKind.AUTH, 1, False),
+    "404": (lambda: APIError(404), ErrorKind.NOT_FOUND, 1, False),
+    "301": (lambda: APIError(301), ErrorKind.CONFIG, None, False),
+    "302": (lambda: APIError(302), ErrorKind.CONFIG, None, False),
+    "no key": (lambda: ConfigError("no key"), ErrorKind.CONFIG, None, False),
+    "certificate": (lambda: TransportError("not verified", code="certificate"), ErrorKind.CONFIG, None, False),
+    "cannot": (lambda: UnsupportedError("no images"), ErrorKind.UNSUPPORTED, None, False),
+    "server says it cannot": (lambda: APIError(500, code="images_not_supported"), ErrorKind.UNSUPPORTED, None, False),
+    "413": (lambda: APIError(413), ErrorKind.TOO_LONG, None, False),
+    "too long": (lambda: APIError(400, code="context_length_exceeded"), ErrorKind.TOO_LONG, None, False),
+    "filtered": (lambda: APIError(400, code="content_filter"), ErrorKind.FILTERED, None, False),
+    "400": (lambda: APIError(400), ErrorKind.INVALID, None, False),
+    "422": (lambda: APIError(422), ErrorKind.INVALID, None, False),
+    "unknown 4xx": (lambda: APIError(418), ErrorKind.INVALID, None, False),
 }
-each_kind = pytest.mark.parametrize(("error", "kind", "cooldown", "again"), KINDS.values(), ids=KINDS)
+each_kind = pytest.mark.parametrize(("fails", "kind", "cooldown", "again"), KINDS.values(), ids=KINDS)
 
 
 def streamed(chain, **options):
@@ -97,8 +98,9 @@ both_ways = pytest.mark.parametrize("ask", [asked_whole, streamed], ids=["genera
 
 @both_ways
 @each_kind
-def test_every_kind_of_failure_leads_to_the_next_target(error, kind, cooldown, again, ask):
+def test_every_kind_of_failure_leads_to_the_next_target(fails, kind, cooldown, again, ask):
     """Whatever went wrong with the first target, the second one answers, at once, and the story says so."""
+    error = fails()
     lab = Lab({"a": error, "b": "yes"})
     reply = ask(lab.chain)
     assert reply.text == "yes"
@@ -113,17 +115,18 @@ def test_every_kind_of_failure_leads_to_the_next_target(error, kind, cooldown, a
 
 @both_ways
 @each_kind
-def test_only_what_is_broken_cools_down(error, kind, cooldown, again, ask):
+def test_only_what_is_broken_cools_down(fails, kind, cooldown, again, ask):
     """A cooldown is earned by what says something of the target, not of the request or the settings."""
-    lab = Lab({"a": error, "b": "yes"})
+    lab = Lab({"a": fails(), "b": "yes"})
     ask(lab.chain)
     assert lab.cooldowns() == ({} if cooldown is None else {"a": cooldown})
 
 
 @both_ways
 @each_kind
-def test_only_what_may_pass_is_tried_again(error, kind, cooldown, again, ask):
+def test_only_what_may_pass_is_tried_again(fails, kind, cooldown, again, ask):
     """Alone in its chain, a target is asked retries + 1 times if the failure may pass, else once."""
+    error = fails()
     lab = Lab({"a": error}, retries=2)
     with pytest.raises(type(error)):
         ask(lab.chain)
@@ -338,11 +341,9 @@ def test_the_timeout_is_shared_fairly(ask):
 @both_ways
 def test_a_quick_failure_leaves_its_part_to_the_others(ask):
     """Parts are of what remains."""
-    lab = Lab({"a": Takes(1, APIError(500)), "b": HANGS, "c": Takes(5, "yes")})
-    assert ask(lab.chain, timeout=11).text == "yes"
-    assert [target.spans for target in lab.targets.values()] == [[pytest.approx(11 / 3)], [5], [pytest.approx(5)]] or (
-        [target.spans for target in lab.targets.values()] == [[pytest.approx(11 / 3)], [5], [5]]
-    )
+    lab = Lab({"a": Takes(1, APIError(500)), "b": HANGS, "c": Takes(4, "yes")})
+    assert ask(lab.chain, timeout=13).text == "yes"
+    assert [target.spans for target in lab.targets.values()] == [[pytest.approx(13 / 3)], [6], [6]]
 
 
 @both_ways
@@ -432,13 +433,13 @@ def test_who_had_no_turn_has_not_failed():
     assert lab.noted == list(caught.value.attempts)
 
 
-@pytest.mark.parametrize("names", ["a", "ab"])
+@pytest.mark.parametrize("first", [None, APIError(400), APIError(503)], ids=["alone", "after a 400", "after a 503"])
 @pytest.mark.parametrize("retries", [0, 2])
-def test_a_timeout_that_ran_out_is_always_a_deadline_error(names, retries):
+def test_a_timeout_that_ran_out_is_always_a_deadline_error(first, retries):
     """Whatever the last target said when the time was over."""
-    lab = Lab({name: Takes(20, TransportError("reset"), obedient=False) for name in names[-1:]}, retries=retries)
-    lab.targets["z"] = lab.targets[names[-1]]
-    with pytest.raises(DeadlineError):
+    targets = {} if first is None else {"a": first}
+    lab = Lab({**targets, "z": Takes(20, TransportError("reset"), obedient=False)}, retries=retries)
+    with pytest.raises(DeadlineError, match="tried .*lab/z"):
         lab.chain.generate("Hi", timeout=10)
 
 
@@ -595,7 +596,14 @@ def test_one_thread_probes_and_the_others_go_on(verdict):
 @both_ways
 @pytest.mark.parametrize(
     "end",
-    [APIError(400), APIError(413), UnsupportedError("no"), ConfigError("no key"), KeyboardInterrupt(), ZeroDivisionError()],
+    [
+        APIError(400),
+        APIError(413),
+        UnsupportedError("no"),
+        ConfigError("no key"),
+        KeyboardInterrupt(),
+        ZeroDivisionError(),
+    ],
     ids=lambda end: type(end).__name__,
 )
 def test_a_probe_without_a_verdict_is_free_again(end, ask):
@@ -717,8 +725,9 @@ def test_when_no_target_can_the_error_says_so():
 
 @both_ways
 @each_kind
-def test_a_chain_of_one_raises_its_targets_own_error(error, kind, cooldown, again, ask):
+def test_a_chain_of_one_raises_its_targets_own_error(fails, kind, cooldown, again, ask):
     """The same object, with the target's name and the attempts."""
+    error = fails()
     lab = Lab({"a": error}, retries=0)
     with pytest.raises(type(error)) as caught:
         ask(lab.chain)
@@ -780,7 +789,7 @@ def test_on_attempt_is_told_each_attempt_as_it_happens(ask):
 
 @both_ways
 def test_on_attempt_sees_those_of_a_call_that_failed(ask):
-    """Also without an answer."""
+    """Without an answer too."""
     lab = Lab({"a": APIError(500), "b": APIError(400)}, retries=1)
     with pytest.raises(ChainError) as caught:
         ask(lab.chain)
@@ -800,7 +809,8 @@ def test_the_log_has_one_quiet_line_an_attempt(ask, caplog):
 
 
 @pytest.mark.parametrize(
-    "error", [KeyboardInterrupt(), SystemExit(3), ZeroDivisionError("a bug"), ValueError("x"), TimeoutError(), OSError(5)]
+    "error",
+    [KeyboardInterrupt(), SystemExit(3), ZeroDivisionError("a bug"), ValueError("x"), TimeoutError(), OSError(5)],
 )
 @both_ways
 def test_what_is_no_majordomo_error_passes_through(error, ask):
@@ -842,13 +852,28 @@ def test_a_stream_that_has_begun_does_not_fail_over(error):
     lab = Lab({"a": [["Hel", "lo", error]], "b": "never"})
     read = []
     with pytest.raises(type(error)) as caught, lab.chain.stream("Hi") as stream:
-        read.extend(stream.text_deltas())
+        for text in stream.text_deltas():
+            read.append(text)
     assert read == ["Hel", "lo"]
     assert caught.value is error
     assert lab.asked == ["a"]
     assert outcomes(caught.value.attempts) == [("a", "failed", lab.noted[0].kind.value)]
-    assert ("a" in lab.cooldowns()) == (error.__class__ is not APIError or error.status == 503)
-    assert caught.value.target == "lab/a"
+    assert ("a" in lab.cooldowns()) == (lab.noted[0].kind is ErrorKind.TRANSIENT)
+
+
+def test_the_error_of_a_stream_that_has_begun_names_its_target():
+    """Also in a longer chain: it is that target's own error, and its message says against whom."""
+    lab = Lab({"a": APIError(503), "b": [["Hel", TransportError("reset")]]})
+    with pytest.raises(TransportError) as caught, lab.chain.stream("Hi") as stream:
+        list(stream)
+    assert caught.value.target == "lab/b"
+
+
+def test_the_error_of_a_stream_that_has_begun_holds_what_had_arrived():
+    """Whoever wrote the target: the chain has handed the text out."""
+    lab = Lab({"a": [["Hel", "lo", TransportError("reset")]]})
+    with pytest.raises(TransportError) as caught, lab.chain.stream("Hi") as stream:
+        list(stream)
     assert caught.value.partial == "Hello"
 
 
@@ -947,6 +972,9 @@ class Duck:
         return Response(assistant(step))
 
     def stream(self, prompt, *, timeout=None, **options):
+        return Stream(self._events(prompt, timeout))
+
+    def _events(self, prompt, timeout):
         response = self.generate(prompt, timeout=timeout)
         yield TextDelta(response.text)
         yield Done(response)
@@ -985,8 +1013,9 @@ def test_a_model_with_only_generate_and_stream_is_a_target(make, ask):
 
 
 @each_kind
-def test_errors_survive_pickling(error, kind, cooldown, again):
+def test_errors_survive_pickling(fails, kind, cooldown, again):
     """With class, text, target, attempts and all facts: a worker process hands them back."""
+    error = fails()
     lab = Lab({"a": error}, retries=0)
     with pytest.raises(type(error)) as caught:
         lab.chain.generate("Hi")
@@ -1001,7 +1030,7 @@ def test_chain_errors_deadline_errors_and_responses_survive_pickling(protocol):
     """In every protocol."""
     lab = Lab({"a": APIError(500), "b": HANGS, "c": "yes"}, retries=0)
     with pytest.raises(ChainError) as chain_error:
-        lab.parse("a", "a").generate("Hi") if False else lab.parse("a", "b").generate("Hi")
+        lab.parse("a", "b").generate("Hi")
     lab.registry.health.reset()
     with pytest.raises(DeadlineError) as deadline_error:
         lab.parse("b").generate("Hi", timeout=1)
@@ -1046,15 +1075,10 @@ def test_what_belongs_to_one_target_is_sent_to_no_other():
             "LLM_THREE": third.dsn("openai", None),
         }
         real(environ).parse("one/m, two/m, three/m").generate("Hi", timeout=10)
-        servers = (first, second, third)
-        assert [s.requests[0].headers.get("authorization") for s in servers] == [
-            "Bearer key-of-one",
-            "Bearer key-of-two",
-            None,
-        ]
-        assert ["key-of" in str(s.requests).replace(mine, "") for s, mine in zip(servers, ["key-of-one", "key-of-two", "-"])] == [
-            False
-        ] * 3
+    for server, key in ((first, "key-of-one"), (second, "key-of-two"), (third, None)):
+        (seen,) = server.requests
+        assert seen.headers.get("authorization") == (key and f"Bearer {key}")
+        assert repr(seen).count("key-of") == (1 if key else 0)
 
 
 @both_ways
@@ -1063,8 +1087,8 @@ def test_a_hung_server_leaves_the_next_one_time_on_the_real_clock(ask):
     with FakeServer(hang()) as hung, FakeServer(Reply("Hello.")) as good:
         registry = real({"LLM_HUNG": hung.dsn(), "LLM_GOOD": good.dsn()})
         began = time.monotonic()
-        assert ask(registry.parse("hung/m, good/m"), timeout=0.4).text == "Hello."
-        assert time.monotonic() - began < 0.4
+        assert ask(registry.parse("hung/m, good/m"), timeout=0.6).text == "Hello."
+        assert time.monotonic() - began < 0.6
 
 
 def test_a_stream_cut_by_the_server_carries_what_had_arrived():
@@ -1074,7 +1098,10 @@ def test_a_stream_cut_by_the_server_carries_what_had_arrived():
     with FakeServer(broken) as server, FakeServer() as other:
         registry = real({"LLM_BOX": server.dsn(), "LLM_OTHER": other.dsn()})
         read = []
-        with pytest.raises(MajordomoError) as caught, registry.parse("box/m, other/m").stream("Hi", timeout=5) as stream:
+        with (
+            pytest.raises(MajordomoError) as caught,
+            registry.parse("box/m, other/m").stream("Hi", timeout=5) as stream,
+        ):
             read.extend(stream.text_deltas())
     assert "".join(read) == "Hello"
     assert isinstance(caught.value, (TruncatedError, TransportError))
@@ -1097,7 +1124,14 @@ def test_a_token_that_a_server_echoes_is_in_nothing_that_can_be_seen(ask, caplog
             ask(chain, timeout=5)
         with pytest.raises(APIError) as alone:
             ask(registry.parse("one/m"), timeout=5)
-    texts = [caplog.text, repr(seen), repr(chain), repr(chain.__dict__), repr(registry), repr(registry.health.snapshot())]
+    texts = [
+        caplog.text,
+        repr(seen),
+        repr(chain),
+        repr(chain.__dict__),
+        repr(registry),
+        repr(registry.health.snapshot()),
+    ]
     for error in (caught.value, caught.value.__cause__, alone.value):
         texts += [str(error), repr(error), repr(error.__dict__), repr(error.args), repr(pickle.dumps(error))]
     assert "bad key ***" in str(caught.value)

@@ -103,10 +103,10 @@ def _encode_messages(request: Request, quirks: Quirks, target: str) -> list[dict
     names: dict[str, str] = {}
     pictures: list[dict[str, Any]] = []
     for position, message in enumerate(request.messages):
-        results = [part for part in message.parts if type(part) is ToolResult]
+        results = [part for part in message.parts if isinstance(part, ToolResult)]
         for result in results:
             found.append(_encode_result(result))
-            images = [part for part in result.parts if type(part) is Image]
+            images = [part for part in result.parts if isinstance(part, Image)]
             if images:
                 name = names.get(result.call_id, "a tool")
                 pictures.append({"type": "text", "text": f"Images returned by the tool {name} ({result.call_id}):"})
@@ -117,7 +117,7 @@ def _encode_messages(request: Request, quirks: Quirks, target: str) -> list[dict
             found.append({"role": "user", "content": pictures})
             pictures = []
         if message.role == "assistant":
-            names.update({part.id: part.name for part in message.parts if type(part) is ToolCall})
+            names.update({part.id: part.name for part in message.parts if isinstance(part, ToolCall)})
             encoded = _encode_assistant(message, position, target)
         else:
             encoded = _encode_user(message)
@@ -129,7 +129,7 @@ def _encode_messages(request: Request, quirks: Quirks, target: str) -> list[dict
 
 
 def _encode_result(result: ToolResult) -> dict[str, Any]:
-    text = "".join(part.text for part in result.parts if type(part) is Text)
+    text = "".join(part.text for part in result.parts if isinstance(part, Text))
     if not text and result.parts:
         text = "The result is in the images that follow."
     return {
@@ -140,9 +140,9 @@ def _encode_result(result: ToolResult) -> dict[str, Any]:
 
 
 def _encode_assistant(message: Message, position: int, target: str) -> dict[str, Any] | None:
-    if any(type(part) is Image for part in message.parts):
+    if any(isinstance(part, Image) for part in message.parts):
         raise UnsupportedError(f"message {position}: an assistant's images cannot be sent back on this wire")
-    calls = [part for part in message.parts if type(part) is ToolCall]
+    calls = [part for part in message.parts if isinstance(part, ToolCall)]
     text = message.text
     found: dict[str, Any] = {"role": "assistant", "content": text or ("" if not calls else None)}
     if calls:
@@ -156,24 +156,24 @@ def _encode_assistant(message: Message, position: int, target: str) -> dict[str,
         ]
     elif not text:
         return None  # servers refuse an assistant message of nothing
-    thinking = "".join(part.text for part in message.parts if type(part) is Thinking)
+    thinking = "".join(part.text for part in message.parts if isinstance(part, Thinking))
     if thinking and message.origin == target:
         found["reasoning_content"] = thinking  # DeepSeek wants it back beside tool calls
     return found
 
 
 def _encode_user(message: Message) -> dict[str, Any] | None:
-    parts = [part for part in message.parts if type(part) is not ToolResult]
-    if all(type(part) is Text for part in parts):
-        text = "".join(part.text for part in parts if type(part) is Text)
+    parts = [part for part in message.parts if not isinstance(part, ToolResult)]
+    if all(isinstance(part, Text) for part in parts):
+        text = "".join(part.text for part in parts if isinstance(part, Text))
         return {"role": "user", "content": text}
     return {"role": "user", "content": [_encode_part(part) for part in parts]}
 
 
 def _encode_part(part: Part) -> dict[str, Any]:
-    if type(part) is Text:
+    if isinstance(part, Text):
         return {"type": "text", "text": part.text}
-    if type(part) is Image:
+    if isinstance(part, Image):
         return {"type": "image_url", "image_url": {"url": data_url(part)}}
     raise UnsupportedError(f"a {type(part).__name__} cannot stand in a user message")
 
