@@ -14,6 +14,7 @@ import io
 import select
 import socket
 import time
+from functools import lru_cache
 
 from .deadline import Deadline
 from .errors import TransportError
@@ -53,6 +54,17 @@ class Route:
     def tunnelled(self) -> bool:
         """Whether the proxy is asked for a tunnel (TLS) and not for an absolute URL."""
         return self.secure and self.proxy is not None
+
+
+class _Socket(socket.socket):
+    """A socket that closes when it is forgotten, in silence.
+
+    Kept connections are nobody's to close when a program ends or its registry goes; the
+    socket's own finalizer would warn, whichever of its owners is collected first.
+    """
+
+    def __del__(self) -> None:
+        self.close()
 
 
 class _Wire(io.RawIOBase):
@@ -152,6 +164,7 @@ class Connection:
         wire = self._wire
         try:
             wire.sock = context.wrap_socket(wire.sock, server_hostname=host.strip("[]"), do_handshake_on_connect=False)
+            wire.sock.__class__ = _quiet(type(wire.sock))  # a class that wrap_socket cannot be told
             wire.sock.settimeout(wire.wait())
             wire.sock.do_handshake()
         except ssl.SSLCertVerificationError as exc:
@@ -236,8 +249,6 @@ class Connection:
             except OSError:
                 pass
 
-    __del__ = close  # a kept connection that nobody closes must not warn when the interpreter ends
-
 
 class _Closed:
     """What a closed connection has for a socket."""
@@ -247,6 +258,12 @@ class _Closed:
 
 
 _CLOSED = _Closed()
+
+
+@lru_cache(maxsize=None)
+def _quiet(cls: type) -> type:
+    """A class of TLS sockets that is to its base what `_Socket` is to `socket`."""
+    return type("_TLSSocket", (cls,), {"__del__": _Socket.__del__})
 
 
 class _Nearer:
@@ -290,7 +307,7 @@ def _connect(host: str, port: int, limit: _Nearer) -> socket.socket:
     failure: OSError | None = None
     for position, (family, kind, protocol, _, address) in enumerate(addresses):
         wait = limit.require() / (len(addresses) - position)
-        sock = socket.socket(family, kind, protocol)
+        sock = _Socket(family, kind, protocol)
         try:
             sock.settimeout(min(wait, LONGEST_WAIT))
             sock.connect(address)

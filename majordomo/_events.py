@@ -32,6 +32,7 @@ class EventDecoder:
         self._name = ""
         self._data: list[bytes] = []
         self._bare: list[bytes] = []
+        self._depth = 0  # braces that are open in it
         self._document: list[bytes] | None = None
         self._begun = False
         self._fresh = True  # not even a BOM has been looked for
@@ -73,6 +74,11 @@ class EventDecoder:
                 self._data.append(b"")
         return events
 
+    @property
+    def is_document(self) -> bool:
+        """Whether this is no event stream but one JSON document."""
+        return self._document is not None
+
     def close(self) -> list[Event]:
         """The stream is over: the event it left without a blank line, or the document."""
         if self._document is not None:
@@ -84,15 +90,17 @@ class EventDecoder:
     def _is_more(self, line: bytes, events: list[Event]) -> bool:
         """Take a line of bare JSON; False if the line is something else, which ends it."""
         if self._bare and line[:1] not in (b" ", b"\t", b'"', b"}", b"]"):
-            events.append(("", b"\n".join(self._bare)))
-            self._bare = []
+            self._end_bare(events)
             return False
         self._bare.append(line)
-        whole = b"\n".join(self._bare) if line.endswith(b"}") else b""
-        if whole and whole.count(b"{") == whole.count(b"}"):
-            events.append(("", whole))
-            self._bare = []
+        self._depth += line.count(b"{") - line.count(b"}")
+        if self._depth <= 0 and line.endswith(b"}"):
+            self._end_bare(events)
         return True
+
+    def _end_bare(self, events: list[Event]) -> None:
+        events.append(("", b"\n".join(self._bare)))
+        self._bare, self._depth = [], 0
 
     def _begin(self, chunk: bytes) -> bytes:
         """Look at the first bytes: a BOM goes, a JSON document or a web page is told apart.
@@ -109,7 +117,7 @@ class EventDecoder:
             start = start[3:] if start.startswith(b"\xef\xbb\xbf") else start
         shown = start.lstrip(b" \t\r\n")
         blank = start[: len(start) - len(shown)]
-        indent = blank[max(blank.rfind(b"\n"), blank.rfind(b"\r")) + 1 :]
+        indent = blank[max(blank.rfind(b"\n"), blank.rfind(b"\r")) + 1 :][:1]  # enough to make the line no field
         if not shown:
             self._rest = [indent] if indent else []
             return b""

@@ -20,6 +20,7 @@ from . import _json
 from ._connection import Connection, Route, now
 from .deadline import Deadline, Pulse
 from .errors import APIError, ConfigError, MajordomoError, ProtocolError, TransportError, TruncatedError
+from .wires._shared import one_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -522,13 +523,12 @@ def _plain_error(status: int, text: str) -> tuple[str, str | None, str | None, f
 
 
 def _line(text: str, cap: int) -> str:
-    """Somebody else's words on one line, with nothing that could drive a terminal, cut to `cap`."""
+    """Somebody else's words on one line; of a web page its text alone."""
     if text.lstrip()[:1] == "<":
         import re
 
         text = re.sub(r"<(script|style).*?</\1>|<[^>]*>", " ", text[:8000], flags=re.S | re.I)
-    line = " ".join("".join(c if c.isprintable() else " " for c in text[: cap * 4]).split())
-    return line if len(line) <= cap else line[: cap - 3] + "..."
+    return one_line(text, cap)
 
 
 def _request_id(headers: Any) -> str | None:

@@ -32,6 +32,27 @@ def loads(text: bytes | str, what: str = "the answer") -> Any:
         raise ProtocolError(f"{what} is not JSON: {reason}; it starts with {_start(text)}") from exc
 
 
+def loads_strictly(text: str, what: str) -> Any:
+    """Read JSON without NaN and infinities, which could not be written again."""
+    try:
+        return json.loads(text, parse_constant=_no_number, parse_float=_finite)
+    except RecursionError as exc:
+        raise ProtocolError(f"{what} are JSON nested too deeply to be read") from exc
+    except ValueError as exc:
+        raise ProtocolError(f"{what} are not JSON") from exc
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(name)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if number - number != 0:
+        raise ValueError(text)
+    return number
+
+
 def dumps(value: Any, what: str = "the request") -> str:
     """Write compact ASCII JSON; `ConfigError` names what cannot be written."""
     try:

@@ -30,7 +30,7 @@ from .errors import (
 )
 from .health import COOLING_KINDS, key_of
 from .llm import Attempt, Capabilities
-from .model import Done, Model
+from .model import Done, Model, TextDelta
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ else:
 
 __all__ = ["Chain", "Policy"]
 
+COOLING_WEIGHT = 0.25  # of the time, beside a healthy target: it must have a turn, and may well be dead still
 LONGEST_UNASKED_WAIT = 120.0  # seconds a call without a timeout waits for a Retry-After (as openai-python)
 
 # Kinds that may pass: the target is tried again in the same call. Which kinds cool a
@@ -97,13 +98,15 @@ class Chain(Model):
         events: Iterator[StreamEvent]
         first, events = call.run(_begin)
         call.limit.become(call.deadline if call.timed else Deadline(call.span(), "default", call.clock))
+        said: list[str] = []
         try:
-            yield _last(first, call)
+            yield _last(first, call, said)
             for event in events:
-                yield _last(event, call)
+                yield _last(event, call, said)
             if not call.told:
                 raise TruncatedError("the stream ended without its last event")
         except MajordomoError as exc:
+            exc.partial = exc.partial or "".join(said)
             call.failed(exc)
             call.blamed(exc)
             raise
@@ -125,6 +128,9 @@ class Chain(Model):
         if timeout is None:
             return Deadline(math.inf, "default", self.policy.clock)
         return Deadline(as_timeout(timeout), "timeout", self.policy.clock)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Chain:
+        return self  # it never changes, and its registry is shared on purpose
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self._remake is None:
@@ -158,9 +164,11 @@ def _begin(target: Any, request: Request, deadline: Deadline) -> tuple[StreamEve
         raise TruncatedError("the stream ended without an event") from None
 
 
-def _last(event: StreamEvent, call: _Call) -> StreamEvent:
+def _last(event: StreamEvent, call: _Call, said: list[str]) -> StreamEvent:
     """An event as the caller gets it: the last one carries the attempts."""
-    if isinstance(event, Done):
+    if isinstance(event, TextDelta):
+        said.append(event.text)
+    elif isinstance(event, Done):
         call.answered()
         return Done(call.finished(event.response))
     return event
@@ -181,6 +189,7 @@ class _Call:
         self.told = False
         self.limit = deadline
         self._errors: dict[int, MajordomoError] = {}
+        self._last_error: MajordomoError | None = None
         self._ready_at: dict[int, float] = {}
         self._had_turn: set[int] = set()
         self._position = 0
@@ -201,21 +210,23 @@ class _Call:
             found = self._later_pass(again, ask)
             if found is not None:
                 return found[0]
+        if self.timed and self.deadline.left() <= 0:
+            raise self._out_of_time(self._last_error)
         raise self._given_up()
 
     def _first_pass(self, ask: Callable[[Any, Request, Deadline], Any]) -> tuple[Any] | None:
         """Every target in order; those that cool down are passed over and come last."""
         health, keys = self.policy.health, self.chain._keys
         cooling: list[int] = []
-        healthy = [p for p, key in enumerate(keys) if not health.due(key)]
-        left = len(healthy)
+        healthy = {p for p, key in enumerate(keys) if not health.due(key)}
+        left = len(healthy) + COOLING_WEIGHT * (len(keys) - len(healthy))
         for position, key in enumerate(keys):
             admitted = health.admit(key) if position in healthy else "open"
             if admitted == "open":
                 due = health.due(key)
                 cooling.append(position)
                 self._note(position, "skipped", None, f"cooling down for {due:.1f} s more", 0.0)
-                left -= position in healthy
+                left -= (1 - COOLING_WEIGHT) * (position in healthy)
                 continue
             found = self._try(position, ask, left, admitted == "half-open")
             left -= 1
@@ -247,16 +258,17 @@ class _Call:
         return None
 
     def _try(
-        self, position: int, ask: Callable[[Any, Request, Deadline], Any], left: int, probe: bool
+        self, position: int, ask: Callable[[Any, Request, Deadline], Any], left: float, probe: bool
     ) -> tuple[Any] | None:
         """One attempt: what it gives, in a tuple, or None if it failed or had to be skipped."""
         target = self.chain.targets[position]
         self._position, self._probe, self.told = position, probe, False
         self._started = self.clock()
+        if self.timed and self.deadline.left() <= 0:
+            self.released()
+            raise self._out_of_time(self._last_error)
+        self._had_turn.add(position)
         try:
-            if self.timed and self.deadline.left() <= 0:
-                raise self._out_of_time()
-            self._had_turn.add(position)
             fitted = _fitted(self.request, target)
             self.limit = self._limit(target, left)
             found = ask(target, fitted, self.limit)
@@ -274,7 +286,7 @@ class _Call:
         """Seconds an attempt has at the target under way when the call has no timeout."""
         return float(getattr(self.chain.targets[self._position], "default_timeout", 600.0))
 
-    def _limit(self, target: Any, left: int) -> Deadline:
+    def _limit(self, target: Any, left: float) -> Deadline:
         """The attempt's deadline: its fair part of the call's, or its target's default."""
         part = self.policy.attempt_timeout
         if self.timed:
@@ -293,7 +305,7 @@ class _Call:
     def failed(self, error: MajordomoError) -> None:
         """The attempt under way has failed: note it and tell `health`."""
         kind, position = self._kind(error), self._position
-        self._errors[position] = error
+        self._errors[position] = self._last_error = error
         wait = getattr(error, "retry_after", None)
         if wait is not None:
             self._ready_at[position] = self.clock() + wait
@@ -365,7 +377,7 @@ class _Call:
         if len(self.chain.targets) == 1:
             return self.blamed(self._errors[0])
         error = ChainError(tuple(self.attempts))
-        error.__cause__ = self._errors.get(self._position)
+        error.__cause__ = self._last_error
         return error
 
     def _out_of_time(self, error: MajordomoError | None = None) -> DeadlineError:
@@ -377,6 +389,7 @@ class _Call:
         if waiting:
             message += f"; no turn for {', '.join(waiting)}"
         found = DeadlineError(message, partial=error.partial if error else "")
+        found.__cause__ = error
         return self.blamed(found)  # type: ignore[return-value]
 
 

@@ -65,23 +65,18 @@ class Deadline:
             raise DeadlineError(f"not finished within {_seconds(self.span)} ({self.limit})", limit=self.limit)
         return left
 
-    def part(self, among: int, at_most: float | None = None) -> Deadline:
-        """A fair part of what is left, for one attempt of `among`; itself if that is all of it."""
+    def part(self, among: float, by_hand: float | None = None) -> Deadline:
+        """What one attempt of `among` gets of what is left: a fair part, or so many seconds; itself if that is all."""
         left = self.left()
-        share = left / among if among > 1 else left
-        if at_most is not None and at_most < share:
-            share = at_most
-        elif among <= 1:
+        if by_hand is not None and by_hand < left:
+            return Deadline(by_hand, "attempt_timeout", self.clock)
+        if by_hand is not None or among <= 1:
             return self
-        return Deadline(share, "attempt_timeout", self.clock)
+        return Deadline(left / among, "attempt_timeout", self.clock)
 
     def become(self, other: Deadline) -> None:
         """Take over another deadline's moment: a stream that has begun has all that remains."""
         self.at, self.span, self.limit = other.at, other.span, other.limit
-
-    def tighten(self, seconds: float) -> None:
-        """Bring the moment nearer, to `seconds` from now at the latest."""
-        self.at = min(self.at, self.clock() + seconds)
 
 
 class Pulse:

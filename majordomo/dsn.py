@@ -19,7 +19,7 @@ else:
 
 __all__ = ["DSN"]
 
-_SCHEME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789.-_")
+_SCHEME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789.-")
 _HOST = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_")
 _QUOTES = "\"'"
 
@@ -28,7 +28,7 @@ _QUOTES = "\"'"
 class DSN:
     """A parsed DSN.
 
-    scheme: lower case, without `+http`. plain: whether `+http` was said. token: percent-
+    scheme: lower case, `_` as `-`, without `+http`. plain: whether `+http` was said. token: percent-
     decoded, None if there is none; in no repr and no pickle. host: with its port, `""`
     if none was named. path: without a slash at its end, `""` if none. options: as strings.
     """
@@ -51,7 +51,7 @@ class DSN:
         head, found, rest = strip(text).partition("://")
         if not found:
             raise DSNError("a DSN reads scheme://token@host; there is no :// in this one")
-        scheme, plus, transport = head.lower().partition("+")
+        scheme, plus, transport = head.lower().replace("_", "-").partition("+")
         if not scheme or not _SCHEME.issuperset(scheme):
             raise DSNError("the part before :// is no scheme (letters, digits, dots, dashes)")
         if plus and transport != "http":
@@ -72,7 +72,7 @@ class DSN:
 
     def __repr__(self) -> str:
         token = "***@" if self.token else ""
-        options = "?" + "&".join(f"{name}={value}" for name, value in self.options.items()) if self.options else ""
+        options = "?" + "&".join(f"{name}=..." for name in self.options) if self.options else ""
         return f"DSN({self.scheme}{'+http' if self.plain else ''}://{token}{self.host}{self.path}{options})"
 
     __str__ = __repr__
@@ -172,5 +172,8 @@ def _options(query: str) -> dict[str, str]:
         name = unquote(name).strip().lower().replace("-", "_")
         if name in found:
             raise DSNError("an option stands twice")
-        found[name] = unquote(value).strip()
+        value = unquote(value).strip()
+        if not value.isprintable() or not name.isprintable():
+            raise DSNError("an option holds a line end or another control character")
+        found[name] = value
     return found

@@ -241,15 +241,11 @@ _KIND_OF_STATUS = {
     402: ErrorKind.QUOTA,
     403: ErrorKind.AUTH,
     404: ErrorKind.NOT_FOUND,
-    407: ErrorKind.CONFIG,
     408: ErrorKind.TRANSIENT,
     409: ErrorKind.TRANSIENT,
-    410: ErrorKind.NOT_FOUND,
     413: ErrorKind.TOO_LONG,
     425: ErrorKind.TRANSIENT,
     429: ErrorKind.RATE_LIMITED,
-    498: ErrorKind.TRANSIENT,  # Groq: flex capacity
-    501: ErrorKind.UNSUPPORTED,
 }
 _KIND_OF_HUNDRED = {3: ErrorKind.CONFIG, 4: ErrorKind.INVALID}
 

@@ -154,7 +154,8 @@ class MemoryHealth:
     def _guard(self) -> Lock:
         """The lock; a fresh one in a forked child, whose parent may have held it at the fork."""
         if self._pid != os.getpid():
-            self._pid, self._lock = os.getpid(), Lock()
+            self._lock = Lock()  # first, or another thread would take the old one for its own
+            self._pid = os.getpid()
         return self._lock
 
     def __reduce__(self) -> tuple[type[MemoryHealth], tuple[()]]:

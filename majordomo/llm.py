@@ -109,10 +109,17 @@ _MAGIC = (
 )
 
 
+# Magic that is short or stands late is not enough: a BMP's reserved bytes are zero.
+_CONFIRMED: dict[str, Callable[[bytes], object]] = {
+    "image/webp": lambda data: data.startswith(b"RIFF"),
+    "image/bmp": lambda data: data[6:10] == bytes(4),
+}
+
+
 def sniff(data: bytes) -> str:
     """The type of a picture, read from its first bytes; UnsupportedError if it is none."""
     for offset, magic, mime in _MAGIC:
-        if data.startswith(magic, offset) and (offset == 0 or data.startswith(b"RIFF")):
+        if data.startswith(magic, offset) and _CONFIRMED.get(mime, bytes.__len__)(data):
             return mime
     raise UnsupportedError(f"these {len(data)} bytes are no picture (PNG, JPEG, GIF, WebP, BMP or TIFF)")
 

@@ -70,7 +70,7 @@ class Registry:
     ) -> None:
         if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
             raise ConfigError(f"retries is a whole number from 0, not {retries!r}")
-        if user_agent is not None and not (user_agent.isascii() and user_agent.isprintable() and user_agent.strip()):
+        if user_agent is not None and not _is_header(user_agent):
             raise ConfigError("user_agent is printable ASCII text")
         limits = {"timeout": timeout, "attempt_timeout": attempt_timeout, "idle_timeout": idle_timeout}
         if any(value is not None for value in limits.values()):
@@ -143,16 +143,26 @@ class Registry:
 
     def register_alias(self, name: str, spec: str) -> None:
         """Let a name without a slash stand for a spec; it wins over the environment."""
+        if not isinstance(spec, str) or "://" in spec:
+            raise SpecError("an alias stands for a spec; for a DSN there is register_provider")
         self._aliases[_checked(name)] = spec
         self._parsed.clear()
 
-    def register_provider(self, name: str, provider: Provider | str) -> None:
+    def register_provider(self, name: str, provider: Provider | DSN | str) -> None:
         """Let a name stand for a provider, or for the one that a DSN describes."""
-        self._registered[_checked(name)] = DSN.parse(provider) if isinstance(provider, str) else provider
+        checked = _checked(name)
+        if isinstance(provider, (str, DSN)):
+            dsn = DSN.parse(provider) if isinstance(provider, str) else provider
+            provider = self._made(checked, dsn, f"the DSN registered for {checked}")
+        if not callable(getattr(provider, "model", None)):
+            raise ConfigError(f"a provider has a method model(id), and {type(provider).__name__} has none")
+        self._registered[checked] = provider
         self._parsed.clear()
 
     def register_scheme(self, name: str, factory: Callable[[str, DSN], Provider]) -> None:
         """Let DSNs of a scheme make providers: `factory(provider name, dsn) -> Provider`."""
+        if not callable(factory):
+            raise ConfigError(f"a scheme's factory is called with a name and a DSN; {type(factory).__name__} cannot be")
         self._schemes[_checked(name)] = factory
         self._providers.clear()
         self._parsed.clear()
@@ -162,6 +172,8 @@ class Registry:
 
         What was loaded last wins, over the environment too.
         """
+        if not callable(getattr(mapping, "get", None)) or not hasattr(mapping, "__iter__"):
+            raise ConfigError(f"load_env takes a mapping of variables, not {type(mapping).__name__}")
         self._mappings.insert(0, mapping)
         self._parsed.clear()
 
@@ -197,10 +209,8 @@ class Registry:
     def provider_of(self, name: str, reading: _Reading) -> Any:
         """The provider of a folded name: registered in code, then environment, then built in."""
         found = self._registered.get(name)
-        if found is not None and not isinstance(found, DSN):
-            return found
         if found is not None:
-            return self._made(name, found, f"the DSN registered for {name}")
+            return found
         source = variable(name)
         value = reading.value(source)
         if value is not None:
@@ -252,7 +262,10 @@ class Registry:
     def _made(self, name: str, dsn: DSN, source: str, needs_key: str | None = None) -> Any:
         factory = self._schemes.get(dsn.scheme)
         if factory is not None:
-            return factory(name, dsn)
+            made = factory(name, dsn)
+            if not callable(getattr(made, "model", None)):
+                raise ConfigError(f"{source}: the factory of {dsn.scheme} gave no provider but {type(made).__name__}")
+            return made
         from . import providers
 
         if dsn.scheme not in providers.SCHEMES:
@@ -291,21 +304,22 @@ class Registry:
         """(folded name, value) of every variable that begins with the prefix."""
         for mapping in (*self._mappings, os.environ if self._environ is None else self._environ):
             for name in list(mapping):
-                if isinstance(name, str) and name.startswith(PREFIX) and _is_name(name[len(PREFIX) :]):
+                rest = name[len(PREFIX) :] if isinstance(name, str) and name.startswith(PREFIX) else ""
+                if _is_name(rest) and variable(fold(rest)) == name:  # any other name is never looked up
                     value = self._variable(name)
                     if isinstance(value, str) and strip(value):
-                        yield fold(name[len(PREFIX) :]), strip(value)
+                        yield fold(rest), strip(value)
 
     def _is_known_scheme(self, value: str) -> bool:
         from .providers import SCHEMES
 
-        scheme = value.partition("://")[0].partition("+")[0].lower()
+        scheme = fold(value.partition("://")[0].partition("+")[0])
         return scheme in SCHEMES or scheme in self._schemes
 
     def _resolves(self, value: str) -> bool:
         """Whether a variable's value is a spec, and not some other program's secret."""
         try:
-            return bool(_Reading(self, hints=False).targets(value))
+            return bool(_Reading(self).targets(value, "a variable"))
         except (SpecError, DSNError):
             return False
 
@@ -324,19 +338,26 @@ class Registry:
             return (
                 f"{scheme} is no scheme here; for a server that speaks OpenAI's wire write openai{plain}://TOKEN@HOST"
             )
-        return f"unknown scheme{_close(scheme, known)}; known are {', '.join(known)}"
+        close = _close(scheme, known)
+        return f"unknown scheme{close}" + (f" known are {', '.join(known)}" if close.endswith("?") else "")
 
     def __repr__(self) -> str:
         return f"<Registry of {len(self._registered)} providers and {len(self._aliases)} aliases set in code>"
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Aliases and settings travel; variables, providers and hooks are the worker's own."""
-        return _remade, (self._settings, self._aliases)
+        return _remade, (None if self is _default else self._settings, self._aliases)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Registry:
+        return self
 
 
-def _remade(settings: dict[str, Any], aliases: dict[str, str]) -> Registry:
-    registry = Registry(**settings)
-    registry._aliases.update(aliases)
+def _remade(settings: dict[str, Any] | None, aliases: dict[str, str]) -> Registry:
+    """A registry in the process that unpickles it; the shared one stays the shared one."""
+    registry = _default if settings is None else Registry(**settings)
+    for name, spec in aliases.items():
+        if registry._aliases.get(name) != spec:
+            registry.register_alias(name, spec)
     return registry
 
 
@@ -356,15 +377,16 @@ def _builtin_dsn(name: str, source: str, base: str | None, token: str | None) ->
         dsn = DSN.parse(f"{name}{plain}://{rest}")
     except DSNError as exc:
         raise DSNError(f"{source}: {exc.message}") from None
+    if not dsn.host:
+        raise DSNError(f"{source} names no host")
     return DSN(name, dsn.plain, token or dsn.token, dsn.host, dsn.path, dsn.options)
 
 
 class _Reading:
     """One reading of a spec: what it expands to, and which variables were asked for."""
 
-    def __init__(self, registry: Registry, hints: bool = True) -> None:
+    def __init__(self, registry: Registry) -> None:
         self._registry = registry
-        self._hints = hints  # hints list the aliases, and listing them reads specs
         self.met: dict[str, str | None] = {}
         self._found: dict[tuple[str, str], None] = {}
         self._expanded: set[str] = set()
@@ -379,9 +401,9 @@ class _Reading:
             raise DSNError(f"{name} is {type(raw).__name__}, not text")
         return strip(raw) or None
 
-    def targets(self, spec: str) -> list[tuple[str, str]]:
+    def targets(self, spec: str, source: str | None = None) -> list[tuple[str, str]]:
         """The targets in order, each once, as (folded provider, model id)."""
-        self._expand(spec, (), None)
+        self._expand(spec, (), source)
         return list(self._found)
 
     def _expand(self, spec: str, path: tuple[str, ...], source: str | None) -> None:
@@ -390,11 +412,13 @@ class _Reading:
             raise SpecError(f"a spec is text such as 'box/qwen3:14b, openai/gpt-5-mini', not {type(spec).__name__}")
         start = 0
         for number, item in enumerate(spec.split(","), 1):
-            where = _Place(spec, start, item, number, source)
+            where = _Place(spec, start, item, number, source, path[-1] if path else None)
             start += len(item) + 1
             item = item.strip()
             if not item:
-                raise where.error("empty item; drop the comma or name a target" if "," in spec else "the spec is empty")
+                if "," in spec:
+                    raise where.error("empty item; drop the comma or name a target")
+                raise SpecError("the spec is empty; name a target, such as box/qwen3:14b")
             if not item.isprintable():
                 raise where.error("an item holds a line end or another control character")
             provider, slash, id = item.partition("/")
@@ -411,8 +435,8 @@ class _Reading:
             raise where.error("a model id does not begin with a slash (a DSN belongs into a variable: LLM_NAME=...)")
         if not id:
             raise where.error("a model id is missing after the slash")
-        if where.source is not None and not self._knows(fold(provider)):
-            raise where.error("unknown provider")
+        if (where.source or where.alias) and not self._knows(fold(provider)):
+            raise where.error("unknown provider" if where.source else self._registry._unknown(fold(provider)))
         self._found[(fold(provider), id)] = None
 
     def _knows(self, name: str) -> bool:
@@ -447,7 +471,7 @@ class _Reading:
         self._expanded.add(name)
 
     def _no_alias(self, name: str, where: _Place) -> str:
-        if where.source is not None or not self._hints:
+        if where.source is not None:
             return "an item is neither a known alias nor provider/model-id"
         if name in self._registry._registered or name in self._registry.providers():
             return f"{name} is a provider: write {name}/MODEL"
@@ -457,24 +481,33 @@ class _Reading:
 class _Place:
     """Where in a spec an item stands, for the error that points at it."""
 
-    __slots__ = ("_item", "_number", "_spec", "_start", "source")
+    __slots__ = ("_item", "_number", "_spec", "_start", "alias", "source")
 
-    def __init__(self, spec: str, start: int, item: str, number: int, source: str | None) -> None:
-        self._spec, self._start, self._item, self._number, self.source = spec, start, item, number, source
+    def __init__(self, spec: str, start: int, item: str, number: int, source: str | None, alias: str | None) -> None:
+        self._spec, self._start, self._item, self._number = spec, start, item, number
+        self.source, self.alias = source, alias
 
     def error(self, message: str) -> SpecError:
         """The error, with the place underlined; for a variable's value the item's number alone."""
         if self.source is not None:
             return SpecError(f"{self.source}, item {self._number}: {message}")
-        if (
-            "//" in self._spec or len(self._spec) > 200 or not self._spec.isprintable()
-        ):  # // may be a DSN, token and all
-            return SpecError(f"item {self._number} of the spec: {message}")
+        message = f"alias {self.alias}: {message}" if self.alias else message
+        if len(self._spec) > 200 or not self._spec.isprintable() or _may_be_dsn(self._spec):
+            return SpecError(f"{message} (item {self._number} of the spec)")
         column = self._start + len(self._item) - len(self._item.lstrip())
         marks = "^" * max(1, len(self._item.strip()))
         if not self._item.strip():
             column, marks = self._start, "^"
         return SpecError(f"{message}\n    {self._spec}\n    {' ' * column}{marks}")
+
+
+def _may_be_dsn(spec: str) -> bool:
+    """Whether a DSN, token and all, may have been given for a spec; then nothing of it is shown."""
+    return "//" in spec or any(":" in item.partition("/")[0] and "@" in item for item in spec.split(","))
+
+
+def _is_header(text: Any) -> bool:
+    return isinstance(text, str) and text.isascii() and text.isprintable() and bool(text.strip())
 
 
 def _is_name(name: str) -> bool:
@@ -519,7 +552,7 @@ def register_alias(name: str, spec: str) -> None:
     _default.register_alias(name, spec)
 
 
-def register_provider(name: str, provider: Provider | str) -> None:
+def register_provider(name: str, provider: Provider | DSN | str) -> None:
     """`Registry.register_provider` of the shared registry."""
     _default.register_provider(name, provider)
 

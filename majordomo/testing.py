@@ -77,7 +77,14 @@ class Reply:
     @classmethod
     def of(cls, response: Response) -> Reply:
         """The reply that would have been this response."""
-        return cls(response.text, response.thinking, response.tool_calls, response.stop_reason, response.usage)
+        return cls(
+            response.text,
+            response.thinking,
+            response.tool_calls,
+            response.stop_reason,
+            response.usage,
+            response.refusal,
+        )
 
 
 @dataclass(frozen=True)
@@ -277,9 +284,10 @@ class FakeServer:
                     break
             else:
                 step = self.default if asks_model else self._managed(seen.method, path)
-            if asks_model and seen.json and isinstance(seen.json.get("model"), str):
-                if seen.json["model"] not in self.running:
-                    self.running.append(seen.json["model"])
+            asked = seen.json
+            if asks_model and isinstance(asked, dict) and isinstance(asked.get("model"), str):
+                if asked["model"] not in self.running:
+                    self.running.append(asked["model"])
         while callable(step):
             step = step(seen)
         return step

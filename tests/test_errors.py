@@ -97,10 +97,10 @@ KINDS = {
 
 # Kinds that the statuses alone would not suggest
 ODD_STATUSES = {
-    407: ErrorKind.CONFIG,
-    410: ErrorKind.NOT_FOUND,
-    498: ErrorKind.TRANSIENT,
-    501: ErrorKind.UNSUPPORTED,
+    407: ErrorKind.INVALID,
+    410: ErrorKind.INVALID,
+    498: ErrorKind.INVALID,
+    501: ErrorKind.TRANSIENT,
 }
 
 
@@ -121,7 +121,7 @@ def test_every_kind_has_an_example():
 
 @pytest.mark.parametrize("status", ODD_STATUSES)
 def test_odd_statuses(status):
-    """A few statuses mean something else than their hundred does."""
+    """What a status of its own might suggest is left to codes: 4xx is invalid, 5xx may pass."""
     assert classify(APIError(status)) is ODD_STATUSES[status]
 
 

@@ -187,7 +187,7 @@ def test_origin_is_not_compared():
         (b"GIF87a...", "image/gif"),
         (b"GIF89a...", "image/gif"),
         (b"RIFF\x10\x00\x00\x00WEBPVP8 ", "image/webp"),
-        (b"BM\x46\x00\x00\x00\x00\x00", "image/bmp"),
+        (b"BM\x46\x00\x00\x00\x00\x00\x00\x00", "image/bmp"),
         (b"II*\x00....", "image/tiff"),
         (b"MM\x00*....", "image/tiff"),
     ],
@@ -503,7 +503,7 @@ def test_the_dict_of_a_message():
         ],
         "origin": "box/qwen3:14b",
     }
-    assert tool_result("1", Image(b"BM")).to_dict()["parts"] == [
+    assert tool_result("1", Image(b"BM", "image/bmp")).to_dict()["parts"] == [
         {
             "type": "tool_result",
             "call_id": "1",

@@ -105,6 +105,8 @@ def make(
     row = SCHEMES[dsn.scheme]
     if dsn.scheme == "llama-swaps" and dsn.plain:
         raise DSNError("llama-swaps+http contradicts itself: llama-swap:// is the one over plain http")
+    if dsn.plain and not dsn.host:
+        raise DSNError("+http names no host; a key goes in plain text only where somebody said so")
     module_name, _, class_name = row.provider.partition(".")
     module = import_module("." + module_name, __name__)
     provider = getattr(module, class_name)

@@ -8,7 +8,7 @@ transport. A provider's own module adds what is its own, and a row in the table 
 
 from __future__ import annotations
 
-from .. import _http
+from .. import _http, _json
 from .._events import EventDecoder
 from ..deadline import Deadline, as_timeout
 from ..errors import APIError, ConfigError, DSNError, MajordomoError, ProtocolError, TransportError, TruncatedError
@@ -94,6 +94,21 @@ class HTTPProvider(Provider):
             exc.target = self.name
             raise
 
+    def manage_json(self, method: str, path: str, timeout: float | None, what: str) -> Any:
+        """Ask as `manage` does, for JSON; an error in a 200 is raised."""
+        return self.read_json(self.manage(method, path, timeout), what)
+
+    def read_json(self, body: bytes, what: str) -> Any:
+        """A body as JSON; an error that it holds is raised, and names this provider."""
+        try:
+            payload = _json.loads(body, what)
+            self.wire.raise_error(payload)
+        except MajordomoError as exc:
+            exc.target = self.name
+            self.blot(exc)
+            raise
+        return payload
+
     def __reduce__(self) -> tuple[Any, ...]:
         raise TypeError(f"provider {self.name} does not pickle, for it holds a token; pickle what parse() gives")
 
@@ -156,7 +171,7 @@ class Target(Model):
                 return ask(body)
             except APIError as exc:
                 found = wire.remedy(exc, body, quirks)
-                if found is None or found[0] in request.extra:
+                if found is None or found[0].partition("=")[0] in request.extra:
                     raise
                 self._quirks = replace(quirks, remedies={**quirks.remedies, found[0]: found[1]})
 
@@ -210,8 +225,14 @@ def _deltas(source: _http.Source, decoder: Any, deadline: Deadline) -> Iterator[
             raise
         source.close()
         return
+    document = events.is_document
     for name, data in events.close():
-        found = take(name, data)
+        try:
+            found = take(name, data)
+        except ProtocolError:
+            if document:
+                raise
+            return  # an event that the end of the stream has cut; `close` says whether the answer is whole
         if found:
             yield found
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-from .. import _json
-from ..errors import APIError, ConfigError, ProtocolError
+from ..errors import APIError, ConfigError
 from ..llm import Capabilities
 from ._base import HTTPProvider
 from .openai import OpenAI, model_ids
@@ -40,7 +39,7 @@ class LlamaSwap(HTTPProvider):
 
     def list_models(self, *, timeout: float | None = None) -> list[str]:
         """The ids of the models that are configured and listed (GET /v1/models)."""
-        return model_ids(self.manage("GET", "/v1/models", timeout), self.name)
+        return model_ids(self.manage_json("GET", "/v1/models", timeout, "the list of models"), self.name)
 
     def running(self, *, timeout: float | None = None) -> Any:
         """What runs now (GET /running), the JSON as it comes; its shape is no stable contract.
@@ -48,7 +47,7 @@ class LlamaSwap(HTTPProvider):
         Today: `{"running": [{"model", "state", "cmd", "proxy", "ttl", "name", "description"}]}`,
         `state` being `starting`, `ready` or `stopping`. `cmd` may hold secrets: do not log it.
         """
-        return _json.loads(self.manage("GET", "/running", timeout), "the list of what runs")
+        return self.manage_json("GET", "/running", timeout, "the list of what runs")
 
     def unload(self, model: str | None = None, *, timeout: float | None = None) -> Any:
         """Unload one model (by id or alias), or all; gives the server's answer, JSON or text.
@@ -57,11 +56,11 @@ class LlamaSwap(HTTPProvider):
         that is not loaded is unloaded already. Raises APIError (404) for an unknown one.
         """
         if model is None:
-            return _text_or_json(self._unload_all(timeout))
+            return self._said(self._unload_all(timeout))
         if not isinstance(model, str) or not model.strip("/"):
             raise ConfigError("unload takes a model's name, or nothing to unload all")
         path = "/api/models/unload/" + quote(model.strip("/"), safe="/:@")
-        return _text_or_json(self.manage("POST", path, timeout))
+        return self._said(self.manage("POST", path, timeout))
 
     def _unload_all(self, timeout: float | None) -> bytes:
         try:
@@ -71,9 +70,8 @@ class LlamaSwap(HTTPProvider):
                 raise
             return self.manage("GET", "/unload", timeout)  # before 2025-09 there was no other
 
-
-def _text_or_json(body: bytes) -> Any:
-    try:
-        return _json.loads(body)
-    except ProtocolError:
+    def _said(self, body: bytes) -> Any:
+        """An answer that is JSON or text; a web page is neither."""
+        if body.lstrip()[:1] in (b"{", b"[", b"<"):
+            return self.read_json(body, "the answer")
         return body[:1000].decode("utf-8", "replace").strip()

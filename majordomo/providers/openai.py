@@ -6,7 +6,6 @@ nothing is known of the others'.
 
 from __future__ import annotations
 
-from .. import _json
 from ..errors import ProtocolError
 from ..llm import Capabilities
 from ..wires import openai_chat
@@ -54,12 +53,11 @@ class OpenAI(HTTPProvider):
 
         Raises ProtocolError if the answer is no list of models.
         """
-        return model_ids(self.manage("GET", "/models", timeout), self.name)
+        return model_ids(self.manage_json("GET", "/models", timeout, "the list of models"), self.name)
 
 
-def model_ids(body: bytes, name: str) -> list[str]:
+def model_ids(payload: Any, name: str) -> list[str]:
     """The ids in the body of a `/models` answer; llama-server's has two lists, `data` is the one."""
-    payload = _json.loads(body, "the list of models")
     rows = payload.get("data", payload.get("models")) if isinstance(payload, dict) else payload
     if not isinstance(rows, list):
         error = ProtocolError("the answer is no list of models")

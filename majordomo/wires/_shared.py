@@ -3,11 +3,12 @@ thinking told from text, the many shapes of an error body."""
 
 from __future__ import annotations
 
+import json
 import os
 from base64 import b64encode
 
 from .. import _json
-from ..errors import ProtocolError
+from ..errors import ConfigError, ProtocolError
 from ..llm import Image, ToolCall
 
 TYPE_CHECKING = False
@@ -56,14 +57,29 @@ def tool_call(id: Any, name: Any, arguments: Any) -> ToolCall:
             return ToolCall(call_id, called, {})
         if isinstance(value, str):
             try:
-                value = _json.loads(value, "arguments")
+                value = _json.loads_strictly(value, "arguments")
             except ProtocolError:
                 break
-    if isinstance(value, dict):
+    if isinstance(value, dict) and (isinstance(text, str) or _can_be_sent(value)):
         return ToolCall(call_id, called, value)
-    if not isinstance(text, str):
-        text = _json.dumps(text)
-    return ToolCall(call_id, called, {}, malformed=text)
+    return ToolCall(call_id, called, {}, malformed=text if isinstance(text, str) else json_text(text))
+
+
+def _can_be_sent(value: Any) -> bool:
+    """Whether a value is JSON: an object as Python reads it may hold NaN."""
+    try:
+        _json.dumps(value)
+    except ConfigError:
+        return False
+    return True
+
+
+def json_text(value: Any) -> str:
+    """What a server sent, as text again; never fails."""
+    try:
+        return json.dumps(value, separators=(",", ":"))
+    except RecursionError:
+        return "(nested too deeply)"
 
 
 def with_unique_ids(calls: list[ToolCall]) -> list[ToolCall]:
@@ -110,7 +126,7 @@ class ToolCalls:
             if arguments:
                 call["arguments"].append(arguments)
         elif arguments is not None:
-            call["arguments"] = [_json.dumps(arguments)]
+            call["arguments"] = [json_text(arguments)]
         return position
 
     @staticmethod
@@ -119,7 +135,9 @@ class ToolCalls:
             return True
         if id or not name:
             return False
-        return bool(call["arguments"]) and (not call["id"] or name != call["name"])
+        if not call["arguments"] or name != call["name"]:
+            return bool(call["arguments"])
+        return not call["id"] and _is_whole("".join(call["arguments"]))
 
     def __len__(self) -> int:
         return len(self._calls)
@@ -135,6 +153,14 @@ class ToolCalls:
         return with_unique_ids(calls)
 
 
+def _is_whole(text: str) -> bool:
+    """Whether arguments need no further piece."""
+    try:
+        return isinstance(_json.loads(text), dict)
+    except ProtocolError:
+        return False
+
+
 class ThinkSplitter:
     """Tells a leading `<think>` block from the text behind it, whatever the pieces.
 
@@ -145,6 +171,7 @@ class ThinkSplitter:
     def __init__(self) -> None:
         self._state = "start"
         self._held = ""
+        self._fresh = False  # inside the block, and nothing has been thought yet
 
     def feed(self, text: str) -> tuple[str, str]:
         """(thinking, text) that this piece makes certain."""
@@ -161,8 +188,12 @@ class ThinkSplitter:
                 self._state = "text"
                 return "", held
             self._state = "thinking"
-            held = shown[len(THINK_OPEN) :].lstrip("\n")
+            held = shown[len(THINK_OPEN) :]
+            self._fresh = True
         if self._state == "thinking":
+            if self._fresh:
+                held = held.lstrip("\n")
+                self._fresh = not held
             thought, closed, rest = held.partition(THINK_CLOSE)
             if not closed:
                 keep = _overlap(held, THINK_CLOSE)
@@ -213,7 +244,7 @@ def error_object(payload: Any) -> dict[str, Any] | None:
     `{"detail": ...}`, `{"message": ...}` and a list with one of them.
     """
     if isinstance(payload, list) and payload:
-        return error_object(payload[0])
+        payload = payload[0]
     if not isinstance(payload, dict):
         return None
     inner = payload.get("error")
@@ -241,6 +272,12 @@ def _fastapi(detail: dict[str, Any]) -> dict[str, Any]:
     if steps:
         found["param"] = steps[0]
     return found
+
+
+def one_line(text: str, longest: int) -> str:
+    """Somebody else's words on one line, with nothing that could drive a terminal, cut to `longest`."""
+    line = " ".join("".join([c if c.isprintable() else " " for c in text[: longest * 4]]).split())
+    return line if len(line) <= longest else line[: longest - 3] + "..."
 
 
 def text_of(value: Any) -> str:

@@ -19,6 +19,8 @@ from ._shared import (
     count_of,
     data_url,
     error_object,
+    json_text,
+    one_line,
     parse_json_answer,
     sendable_id,
     split_think,
@@ -47,8 +49,8 @@ class Quirks:
     official: OpenAI's own; the rest is called lookalikes. token_limit: what it calls
     `max_tokens`. loading_state: it may tell of a model being loaded in chunks that are
     no thinking (llama-swap). thinking_switch: it takes `chat_template_kwargs`.
-    remedies: parameters that it does not take, learned from its errors: wire name ->
-    the name to send instead, None to leave it out.
+    remedies: what it does not take, learned from its errors: a parameter, or one value
+    of it (`"reasoning_effort=none"`) -> the name to send instead, None to leave it out.
     """
 
     official: bool = False
@@ -88,11 +90,12 @@ def encode(request: Request, model: str, quirks: Quirks, *, target: str = "", st
         body["stream_options"] = {"include_usage": True}
         if quirks.official:
             body["stream_options"]["include_obfuscation"] = False
-    for name, instead in quirks.remedies.items():
-        if name in body:
-            value = body.pop(name)
+    for said, instead in quirks.remedies.items():
+        name, _, refused = said.partition("=")
+        if name in body and refused in ("", body[name]):
+            kept = body.pop(name)
             if instead is not None:
-                body[instead] = value
+                body[instead] = kept
     return merge(body, request.extra) if request.extra else body
 
 
@@ -109,7 +112,8 @@ def _encode_messages(request: Request, quirks: Quirks, target: str) -> list[dict
             images = [part for part in result.parts if isinstance(part, Image)]
             if images:
                 name = names.get(result.call_id, "a tool")
-                pictures.append({"type": "text", "text": f"Images returned by the tool {name} ({result.call_id}):"})
+                id = sendable_id(result.call_id)
+                pictures.append({"type": "text", "text": f"Images returned by the tool {name} ({id}):"})
                 pictures += [_encode_part(image) for image in images]
         if len(results) == len(message.parts) and results:
             continue
@@ -118,7 +122,7 @@ def _encode_messages(request: Request, quirks: Quirks, target: str) -> list[dict
             pictures = []
         if message.role == "assistant":
             names.update({part.id: part.name for part in message.parts if isinstance(part, ToolCall)})
-            encoded = _encode_assistant(message, position, target)
+            encoded = _encode_assistant(message, position, "" if quirks.official else target)
         else:
             encoded = _encode_user(message)
         if encoded is not None:
@@ -221,7 +225,12 @@ def _is_strict(schema: Any, root: bool = True) -> bool:
         return False
     if schema.get("type") == "object" or "properties" in schema:
         properties = schema.get("properties", {})
-        if schema.get("additionalProperties") is not False or set(schema.get("required", ())) != set(properties):
+        required = schema.get("required", [])
+        if not isinstance(properties, dict) or not isinstance(required, list):
+            return False
+        if schema.get("additionalProperties") is not False or not all(isinstance(name, str) for name in required):
+            return False
+        if set(required) != set(properties):
             return False
         if not all(_is_strict(inner, False) for inner in properties.values()):
             return False
@@ -257,8 +266,8 @@ def decode(payload: Any, quirks: Quirks, schema: Any = None) -> Response:
     choice = _choice(payload)
     if choice is None:
         raise ProtocolError("the answer holds no choices")
-    raise_error(choice)
     message = choice.get("message")
+    raise_error(choice, _content(message) if isinstance(message, dict) else "")
     if not isinstance(message, dict):
         raise ProtocolError("the answer's first choice holds no message")
     if choice.get("finish_reason") == "error":
@@ -267,7 +276,9 @@ def decode(payload: Any, quirks: Quirks, schema: Any = None) -> Response:
     if not quirks.official and not thinking:
         thinking, text = split_think(text)
     entries = message.get("tool_calls")
-    calls = with_unique_ids([_decode_call(entry) for entry in entries] if isinstance(entries, list) else [])
+    calls = with_unique_ids(
+        [_decode_call(entry) for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+    )
     refusal, finish = text_of(message.get("refusal")), choice.get("finish_reason")
     return _response(text, thinking, calls, refusal, finish, _usage(payload), payload, schema)
 
@@ -325,8 +336,7 @@ def _reasoning(message: dict[str, Any]) -> str:
     return text_of(message.get("reasoning_content")) or text_of(message.get("reasoning"))
 
 
-def _decode_call(entry: Any) -> ToolCall:
-    entry = entry if isinstance(entry, dict) else {}
+def _decode_call(entry: dict[str, Any]) -> ToolCall:
     function = entry.get("function")
     function = function if isinstance(function, dict) else {}
     return tool_call(entry.get("id"), function.get("name"), function.get("arguments"))
@@ -341,10 +351,11 @@ def _usage(payload: Any) -> Usage:
     if not isinstance(usage, dict):
         return Usage()
     input_details, output_details = usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")
+    cached = count_of(input_details.get("cached_tokens")) if isinstance(input_details, dict) else None
     return Usage(
         count_of(usage.get("prompt_tokens")),
         count_of(usage.get("completion_tokens")),
-        count_of(input_details.get("cached_tokens")) if isinstance(input_details, dict) else None,
+        count_of(usage.get("prompt_cache_hit_tokens")) if cached is None else cached,  # DeepSeek's own name
         count_of(output_details.get("reasoning_tokens")) if isinstance(output_details, dict) else None,
     )
 
@@ -414,6 +425,7 @@ class StreamDecoder:
         if thinking:
             self._thinking.append(thinking)
             found.append(ThinkingDelta(thinking))
+            found += self._unheld()  # thinking has a field of its own here: tags are text
         text = delta.get("content")
         if text:
             text = text if isinstance(text, str) else _content(delta)
@@ -446,7 +458,7 @@ class StreamDecoder:
         arguments = function.get("arguments")
         position = self._calls.add(entry.get("index"), entry.get("id"), function.get("name"), arguments)
         if arguments is not None and not isinstance(arguments, str):
-            arguments = _json.dumps(arguments)
+            arguments = json_text(arguments)
         return ToolCallDelta(position, *self._calls.name(position), arguments or "")
 
     def _take_whole(self, payload: Any) -> list[Delta]:
@@ -461,7 +473,7 @@ class StreamDecoder:
             self._text.append(response.text)
             found.append(TextDelta(response.text))
         for position, call in enumerate(response.tool_calls):
-            found.append(ToolCallDelta(position, call.id, call.name, _json.dumps(call.arguments)))
+            found.append(ToolCallDelta(position, call.id, call.name, json_text(call.arguments)))
         return found
 
     def _count(self, payload: Any) -> None:
@@ -472,6 +484,13 @@ class StreamDecoder:
 
     def close(self) -> list[Delta]:
         """The stream has ended: what was held back; raises TruncatedError if the answer is not whole."""
+        found = self._unheld()
+        if not self.finished:
+            raise TruncatedError("the stream ended without a finish reason: the answer is cut", partial=self.partial)
+        return found
+
+    def _unheld(self) -> list[Delta]:
+        """What was held back, for no more of a `<think>` block is to come."""
         found: list[Delta] = []
         if self._splitter is not None:
             thinking, text = self._splitter.close()
@@ -482,8 +501,6 @@ class StreamDecoder:
             if text:
                 self._text.append(text)
                 found.append(TextDelta(text))
-        if not self.finished:
-            raise TruncatedError("the stream ended without a finish reason: the answer is cut", partial=self.partial)
         return found
 
     def response(self) -> Response:
@@ -522,23 +539,23 @@ _STATUS_OF_TYPE = {
 }
 
 
-def raise_error(payload: Any) -> None:
+def raise_error(payload: Any, partial: str = "") -> None:
     """Raise the error that a 2xx payload or a choice holds, with the status it would have had."""
-    if not isinstance(payload, dict) or ("choices" in payload and not payload.get("error")):
+    if isinstance(payload, dict) and "choices" in payload and not payload.get("error"):
         return
     found = error_object(payload)
     if found is None:
         return
     status = _inner_status(found)
     message, code, param, wait = _facts(found, status)
-    body = _short(_json.dumps(payload), 4000)
-    raise APIError(status, _short(message), code, retry_after=wait, body=body, param=param)
+    body = one_line(json_text(payload), 4000)
+    raise APIError(status, one_line(message, 300), code, retry_after=wait, body=body, param=param, partial=partial)
 
 
 def _inner_status(found: dict[str, Any]) -> int:
     for name in ("code", "status", "status_code"):
         text = str(found.get(name) or "")
-        if text.isascii() and text.isdigit() and 300 <= int(text[:4]) < 600:
+        if len(text) == 3 and text.isascii() and text.isdigit() and 300 <= int(text) < 600:
             return int(text)
     kind = text_of(found.get("type")).lower()
     return _STATUS_OF_TYPE.get(kind) or (429 if found.get("code") == "rate_limit_exceeded" else 500)
@@ -561,11 +578,15 @@ _PATTERNS = (
     ((400, 413, 422, 500), r".{0,80}maximum context length", "context_length_exceeded"),
     ((400, 413, 422), r"input tokens exceed", "context_length_exceeded"),
     ((400, 500), r".{0,60}exceeds? the (available )?context (size|length|window)", "context_length_exceeded"),
-    ((400, 500), r".{0,80}(greater|longer|larger|more) than the (model's )?context", "context_length_exceeded"),
+    (
+        (400, 500),
+        r".{0,80}(greater|longer|larger|more) than the (model.s |maximum )?(context|model l)",
+        "context_length_exceeded",
+    ),
     ((400, 413), r".{0,60}reduce the length of the (messages|prompt)", "context_length_exceeded"),
-    ((400, 422), r"`?inputs`? (tokens|must have less than)", "context_length_exceeded"),
+    ((400, 422), r"(input validation error: )?`?inputs`? (tokens|must have less than)", "context_length_exceeded"),
     ((400, 500), r"context size has been exceeded", "context_length_exceeded"),
-    ((429,), r"request too large for", "request_too_large"),
+    ((413, 429), r"request too large for", "request_too_large"),
     ((400,), r"function tools with", "tools_not_supported"),
     ((400,), r".{0,80}does not support (tools|function calling)", "tools_not_supported"),
     ((400, 404, 500), r".{0,80}(image input is not supported|does not support (image|vision))", "images_not_supported"),
@@ -576,8 +597,9 @@ _PATTERNS = (
     ((400,), r"could not find suitable inference handler", "model_not_found"),  # llama-swap before v218
     ((400,), r"(model .{0,120}(not found|does not exist))", "model_not_found"),
 )
-_KEY = r"\b(sk|pk|gsk|key|Bearer)[-_ ][A-Za-z0-9*._-]{6,}"
-_WAIT = r"(?:try again in|retry (?:after|in)) (?:(\d+)m(?!s))?([\d.]+)? ?(ms|s\b|sec)?"
+_KEY = r"\b(sk|pk|gsk)[-_][A-Za-z0-9*._-]{6,}"
+_WAIT = r"(?:try again in|retry (?:after|in)) ((?:\d[\d.]{0,15} ?(?:ms|h|m|s)[a-z]{0,6} ?){1,4})"
+_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 
 
 def _facts(found: dict[str, Any], status: int) -> tuple[str, str | None, str | None, float | None]:
@@ -590,6 +612,9 @@ def _facts(found: dict[str, Any], status: int) -> tuple[str, str | None, str | N
         if status in statuses and re.match(pattern, message, re.I):
             code = ours
             break
+    details = found.get("metadata")
+    if status == 403 and isinstance(details, dict) and details.get("reasons"):
+        code = "content_filter"  # OpenRouter's moderation
     param = found.get("param")
     return message, code.lower() if code else None, param if isinstance(param, str) else None, _wait(message, status)
 
@@ -597,18 +622,12 @@ def _facts(found: dict[str, Any], status: int) -> tuple[str, str | None, str | N
 def _wait(message: str, status: int) -> float | None:
     """Seconds that a rate limit asks for in words: `try again in 1m3.2s`, `20ms`, `86 seconds`."""
     told = re.search(_WAIT, message, re.I) if status == 429 else None
-    if told is None or not (told[1] or told[2]):
+    if told is None:
         return None
     try:
-        seconds = float(told[2] or 0) * (0.001 if (told[3] or "").lower() == "ms" else 1)
+        return sum(float(n) * _SECONDS[unit.lower()] for n, unit in re.findall(r"([\d.]+) ?(ms|h|m|s)", told[1], re.I))
     except ValueError:
         return None
-    return seconds + 60 * int(told[1] or 0)
-
-
-def _short(text: str, longest: int = 300) -> str:
-    line = " ".join(text[: longest * 4].split())
-    return line if len(line) <= longest else line[: longest - 3] + "..."
 
 
 # Parameters that may be renamed or left out, and what they are called here.
@@ -626,7 +645,7 @@ _OPTION = {
 _OTHER_NAME = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
 _UNSUPPORTED_CODES = ("unsupported_parameter", "unsupported_value", "unknown_parameter", "extra_forbidden")
 _UNSUPPORTED = (
-    r"(?:unsupported|unknown|unrecognized|unexpected|invalid|extra)\b[^'\"`]{0,60}['\"`](\w+)['\"`]"
+    r"(?:unsupported|unknown|unrecognized|unexpected|extra)\b[^'\"`]{0,60}['\"`](\w+)['\"`]"
     r"|['\"`]?(\w+)['\"`]?:? (?:is |are )?(?:not (?:supported|permitted|allowed|recognized)|unsupported)"
     r"|unrecognized request argument supplied: (\w+)"
 )
@@ -646,16 +665,23 @@ def remedy(error: APIError, body: dict[str, Any], quirks: Quirks) -> tuple[str, 
         param = next((name for name in told.groups() if name), None) if told else None
     if param not in _OPTION or param not in body or param in quirks.remedies:
         return None
+    if error.code == "unsupported_value" and param == "reasoning_effort":
+        said = f"{param}={body[param]}"  # other levels may be taken
+        return None if said in quirks.remedies else (said, None)
     instead = _OTHER_NAME.get(param)
     return param, None if instead in body or instead in quirks.remedies else instead
 
 
 def warnings(request: Request, quirks: Quirks) -> tuple[str, ...]:
     """What the remedies do to this request, one sentence each, by the option's name here."""
-    found = []
-    for name, instead in quirks.remedies.items():
+    found = {}
+    for said, instead in quirks.remedies.items():
+        name, _, value = said.partition("=")
         option = _OPTION[name]
-        if getattr(request, option, None) not in (None, ()):
-            what = f"sent as {instead}" if instead else "left out"
-            found.append(f"{option}: {what}, for the target does not take {name}")
-    return tuple(found)
+        if name == "chat_template_kwargs" or getattr(request, option, None) in (None, ()):
+            continue
+        if value and value != (_EFFORT_OFFICIAL if quirks.official else _EFFORT)[request.reasoning or "off"]:
+            continue
+        what = f"sent as {instead}" if instead else "left out"
+        found[option] = f"{option}: {what}, for the target does not take {said}"
+    return tuple(found.values())
