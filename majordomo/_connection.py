@@ -260,8 +260,8 @@ class _Closed:
 _CLOSED = _Closed()
 
 
-@lru_cache(maxsize=None)
-def _quiet(cls: type) -> type:
+@lru_cache(maxsize=8)
+def _quiet(cls: Any) -> Any:
     """A class of TLS sockets that is to its base what `_Socket` is to `socket`."""
     return type("_TLSSocket", (cls,), {"__del__": _Socket.__del__})
 

@@ -4,7 +4,9 @@ Importing `dataclasses` (with `inspect` and `ast` behind it) and building a doze
 classes costs more than a tenth of a whole process that asks one question; see
 `bench/process.py`. The values of this library are dataclasses all the same:
 `dataclasses.fields`, `replace`, `asdict` and `is_dataclass` work on them, because
-what those look for is made when it is first asked for, and so is each `__init__`.
+what those look for is made when it is first asked for. Compiling an `__init__` costs as
+much as a hundred uses of a slow one, so the first few values of a class are filled in
+by a loop, and only a class that is used more gets a compiled one.
 
 Type checkers are shown the real module: import from here as
 `if TYPE_CHECKING: from dataclasses import dataclass, field` / `else: from ._frozen ...`.
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 _MISSING: Any = object()
+SLOW_USES = 20
 
 
 class _Field:
@@ -56,6 +59,45 @@ class _Late:
         return made.__get__(instance, owner) if callable(made) else made
 
 
+class _LateInit(_Late):
+    """An `__init__` that is compiled when its class has been used a few times, or when somebody looks at it."""
+
+    uses = 0
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        self.uses += 1
+        if instance is None or self.uses > SLOW_USES:
+            return super().__get__(instance, owner)
+
+        def slow(*args: Any, **kwargs: Any) -> None:
+            if not _fill(instance, self._owner, args, kwargs):
+                _Late.__get__(self, instance, owner)(*args, **kwargs)
+
+        return slow
+
+
+def _fill(instance: Any, cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """What the compiled `__init__` of `cls` does; False, and nothing done, for arguments that it would refuse."""
+    fields: dict[str, _Field] = cls._fields  # type: ignore[attr-defined]
+    given = dict(zip(fields, args))
+    if len(args) > len(fields) or not kwargs.keys() <= fields.keys() or given.keys() & kwargs.keys():
+        return False
+    given.update(kwargs)
+    for name, spec in fields.items():
+        if name not in given:
+            if spec.default_factory is not _MISSING:
+                given[name] = spec.default_factory()
+            elif spec.default is not _MISSING:
+                given[name] = spec.default
+            else:
+                return False
+    instance.__dict__.update({name: given[name] for name in fields})
+    check = getattr(instance, "__post_init__", None)
+    if check is not None:
+        check()
+    return True
+
+
 def dataclass(*, frozen: bool = True) -> Callable[[type[T]], type[T]]:
     """`dataclasses.dataclass(frozen=True)`; other flags are not offered.
 
@@ -81,7 +123,7 @@ def _frozen(cls: type[T]) -> type[T]:
         "_shown": tuple(n for n, f in fields.items() if f.repr),
         "_compared": tuple(n for n, f in fields.items() if f.compare),
         "__match_args__": tuple(fields),
-        "__init__": _Late(cls, "__init__", _make_init),
+        "__init__": _LateInit(cls, "__init__", _make_init),
         "__dataclass_fields__": _Late(cls, "__dataclass_fields__", _make_fields),
         "__dataclass_params__": _Late(cls, "__dataclass_params__", _make_params),
         "__setattr__": _setattr,
@@ -103,6 +145,14 @@ def replace(value: T, **changes: Any) -> T:
 
         return dataclasses.replace(value, **changes)  # type: ignore[type-var]
     return type(value)(**{**{n: value.__dict__[n] for n in type(value)._fields}, **changes})  # type: ignore[attr-defined]
+
+
+def copied(value: T, **changes: Any) -> T:
+    """`replace` without the checks, for changes that need none."""
+    copy = object.__new__(type(value))
+    copy.__dict__.update(value.__dict__)
+    copy.__dict__.update(changes)
+    return copy
 
 
 def _make_init(cls: type) -> Any:

@@ -1,7 +1,7 @@
 """Failover: the only place that decides to try, skip, retry or give up.
 
-What a failure means is one table (`ErrorKind` -> `_Rule`); what is remembered of it
-between calls is `health`'s. A call makes at most `retries` + 1 passes over its targets:
+What a failure means is `errors.classify`'s to say; what is remembered of it between
+calls is `health`'s. A call makes at most `retries` + 1 passes over its targets:
 
     pass 1      every target in order, those that cool down last, soonest due first
     pass 2...   those that failed in a way that may pass, after a backoff
@@ -17,7 +17,7 @@ import random
 import sys
 import time
 
-from . import media
+from ._frozen import copied
 from .deadline import Deadline, as_timeout, backoff
 from .errors import (
     ChainError,
@@ -29,20 +29,20 @@ from .errors import (
     classify,
 )
 from .health import COOLING_KINDS, key_of
-from .llm import Attempt, Capabilities
+from .llm import Attempt, Capabilities, images_of
 from .model import Done, Model, TextDelta
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from dataclasses import dataclass, replace
+    from dataclasses import dataclass
     from typing import Any, Callable
 
     from .health import MemoryHealth
     from .llm import Request, Response
     from .model import StreamEvent
 else:
-    from ._frozen import dataclass, replace
+    from ._frozen import dataclass
 
 __all__ = ["Chain", "Policy"]
 
@@ -338,7 +338,7 @@ class _Call:
 
     def finished(self, response: Response) -> Response:
         """The response with the story of the call on it."""
-        return replace(response, model=self.chain.names[self._position], attempts=tuple(self.attempts))
+        return copied(response, model=self.chain.names[self._position], attempts=tuple(self.attempts))
 
     def blamed(self, error: MajordomoError) -> MajordomoError:
         """An error with the story of the call on it."""
@@ -400,6 +400,10 @@ def _fitted(request: Request, target: Any) -> Request:
         raise UnsupportedError("the target takes no tools")
     if request.schema is not None and capabilities.structured_output is False:
         raise UnsupportedError("the target answers to no schema")
+    if not images_of(request.messages):
+        return request
+    from . import media
+
     return media.normalize(request, capabilities)
 
 

@@ -9,7 +9,7 @@ transport. A provider's own module adds what is its own, and a row in the table 
 from __future__ import annotations
 
 from .. import _http, _json
-from .._events import EventDecoder
+from .._frozen import copied
 from ..deadline import Deadline, as_timeout
 from ..errors import APIError, ConfigError, DSNError, MajordomoError, ProtocolError, TransportError, TruncatedError
 from ..llm import Capabilities
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from .._http import Client
     from ..dsn import DSN
-    from ..llm import Message, Request, Response
+    from ..llm import Request, Response
     from ..model import StreamEvent
 else:
     from .._frozen import replace
@@ -177,9 +177,9 @@ class Target(Model):
 
     def _told(self, response: Response, request: Request) -> Response:
         """The response with its target's name on it, and what was left out."""
-        message: Message = replace(response.message, origin=self.name)
-        warnings = self._provider.wire.warnings(request, self._quirks)
-        return replace(response, message=message, model=self.name, warnings=response.warnings + warnings)
+        message = copied(response.message, origin=self.name)
+        warnings = response.warnings + self._provider.wire.warnings(request, self._quirks)
+        return copied(response, message=message, model=self.name, warnings=warnings)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return self._provider.__reduce__()
@@ -206,6 +206,8 @@ class _Blaming:
 
 def _deltas(source: _http.Source, decoder: Any, deadline: Deadline) -> Iterator[list[Any]]:
     """The deltas of a stream until its end; what goes wrong behind a finished answer does no harm."""
+    from .._events import EventDecoder
+
     events = EventDecoder()
     feed, take = events.feed, decoder.feed
     finished = False
