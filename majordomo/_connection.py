@@ -164,7 +164,7 @@ class Connection:
         wire = self._wire
         try:
             wire.sock = context.wrap_socket(wire.sock, server_hostname=host.strip("[]"), do_handshake_on_connect=False)
-            wire.sock.__class__ = _quiet(type(wire.sock))  # a class that wrap_socket cannot be told
+            wire.sock.__class__ = _quiet(type(wire.sock))  # type: ignore[arg-type]  # a class that wrap_socket cannot be told
             wire.sock.settimeout(wire.wait())
             wire.sock.do_handshake()
         except ssl.SSLCertVerificationError as exc:

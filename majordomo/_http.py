@@ -60,7 +60,7 @@ class Client:
         self._context = ssl_context
         self._ca = ca
         self._proxies: dict[str, str] | None = None if proxies else {}
-        self._idle: dict[Route, list[Connection]] = {}
+        self._servers: dict[tuple[str, str], _Server] = {}
         self._pid = os.getpid()
         self._opener = urllib.request.OpenerDirector()
         self._opener.addheaders = []
@@ -70,46 +70,45 @@ class Client:
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, deadline: Deadline | Pulse
     ) -> Answer:
         """Send a request; the answer's head has come, its body has not been read."""
-        request = urllib.request.Request(url, body, method=method)
+        request = urllib.request.Request(url, body, method=method, origin_req_host="")  # cookies are not ours
         request.headers = dict(headers)
         request.deadline = deadline  # type: ignore[attr-defined]
         answer: Answer = self._opener.open(request)
         return answer
 
-    def connection(self, route: Route, deadline: Deadline | Pulse, fresh: bool = False) -> tuple[Connection, bool]:
-        """A connection, and whether it has served before.
+    def server(self, scheme: str, netloc: str) -> _Server:
+        """What is known of a server: the way to it, and its idle connections.
 
-        No lock: a list's pop and append are atomic. A forked child drops what its parent
-        keeps; closing its copies says nothing to the servers.
+        No lock: a dict's setdefault and a list's pop and append are atomic. A forked child
+        drops what its parent keeps; closing its copies says nothing to the servers.
         """
         if self._pid != os.getpid():
-            self._pid, self._idle = os.getpid(), {}
-        kept = self._idle.get(route)
-        while kept and not fresh:
+            self._pid, self._servers = os.getpid(), {}
+        found = self._servers.get((scheme, netloc))
+        if found is None:
+            host, port = _host_port(netloc, 443 if scheme == "https" else 80)
+            found = self._servers.setdefault((scheme, netloc), _Server(self._route(scheme, host, port), self._pid))
+        return found
+
+    def connection(self, server: _Server, deadline: Deadline | Pulse) -> tuple[Connection, bool]:
+        """A connection, and whether it has served before."""
+        idle = server.idle
+        while idle:
             try:
-                connection = kept.pop()
+                connection = idle.pop()
             except IndexError:  # another thread was faster
                 break
             if now() - connection.used < IDLE_CAP and connection.idle:
                 connection.deadline = deadline
                 return connection, True
             connection.close()
-        return Connection(route, deadline, self.context), False
-
-    def keep(self, route: Route, connection: Connection) -> None:
-        """Take back a connection whose answer was read to its end."""
-        kept = self._idle.setdefault(route, [])
-        if len(kept) < KEPT and self._pid == os.getpid():
-            connection.used = now()
-            kept.append(connection)
-        else:
-            connection.close()
+        return Connection(server.route, deadline, self.context), False
 
     def close(self) -> None:
-        """Close the kept connections; the client can go on being used."""
-        idle, self._idle = self._idle, {}
-        for kept in idle.values():
-            for connection in kept:
+        """Close the idle connections; the client can go on being used."""
+        servers, self._servers = self._servers, {}
+        for server in servers.values():
+            for connection in server.idle:
                 connection.close()
 
     def context(self) -> ssl.SSLContext:
@@ -123,7 +122,7 @@ class Client:
                 raise ConfigError(f"the CA file {self._ca or 'of the environment'} cannot be read: {exc}") from exc
         return self._context
 
-    def route(self, scheme: str, host: str, port: int) -> Route:
+    def _route(self, scheme: str, host: str, port: int) -> Route:
         """The way to a server, through the environment's proxy unless it is on this machine."""
         secure = scheme == "https"
         if self._proxies == {} or is_loopback(host):
@@ -134,6 +133,25 @@ class Client:
         if not proxy or urllib.request.proxy_bypass(f"{host}:{port}"):
             return Route(host, port, secure)
         return Route(host, port, secure, _proxy(proxy))
+
+
+class _Server:
+    """A server as a client knows it: how to get there, and the connections that are idle."""
+
+    __slots__ = ("idle", "pid", "route")
+
+    def __init__(self, route: Route, pid: int) -> None:
+        self.route = route
+        self.pid = pid
+        self.idle: list[Connection] = []
+
+    def keep(self, connection: Connection) -> None:
+        """Take back a connection whose answer was read to its end."""
+        if len(self.idle) < KEPT and self.pid == os.getpid():
+            connection.used = now()
+            self.idle.append(connection)
+        else:
+            connection.close()
 
 
 def is_loopback(host: str) -> bool:
@@ -170,21 +188,21 @@ class _Handler(urllib.request.BaseHandler):
 
     def http_open(self, request: Any) -> Answer:
         client, deadline = self._client, request.deadline
-        secure = request.type == "https"
-        host, port = _host_port(request.host, 443 if secure else 80)
-        route = client.route(request.type, host, port)
-        target = request.full_url if route.proxy and not secure else request.selector
+        server = client.server(request.type, request.host)
+        route = server.route
+        plain_proxy = route.proxy if not route.secure else None
+        target = request.full_url if plain_proxy else request.selector
         lines = [f"{request.get_method()} {target} HTTP/1.1", f"Host: {request.host}"]
         lines += [f"{name}: {value}" for name, value in request.headers.items()]
-        if route.proxy and route.proxy[2] and not secure:
-            lines.append(f"Proxy-Authorization: {route.proxy[2]}")
+        if plain_proxy and plain_proxy[2]:
+            lines.append(f"Proxy-Authorization: {plain_proxy[2]}")
         if request.data is not None or request.get_method() != "GET":
             lines.append(f"Content-Length: {len(request.data or b'')}")
         head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
-        connection, reused = client.connection(route, deadline)
+        connection, reused = client.connection(server, deadline)
         while True:
             try:
-                return Answer(client, route, connection, connection.exchange(head, request.data, request.get_method()))
+                return Answer(server, connection, connection.exchange(head, request.data, request.get_method()))
             except (ConnectionError, http.client.BadStatusLine) as exc:
                 # RemoteDisconnected is both. A connection that died while nobody used it
                 # may be replaced, once, and only while no byte of the answer has come.
@@ -195,7 +213,7 @@ class _Handler(urllib.request.BaseHandler):
             except BaseException:
                 connection.close()
                 raise
-            connection, reused = client.connection(route, deadline, fresh=True)
+            connection, reused = Connection(route, deadline, client.context), False
 
     https_open = http_open
 
@@ -214,8 +232,8 @@ class Answer:
     Whoever holds an `Answer` closes it; read to its end, its connection serves again.
     """
 
-    def __init__(self, client: Client, route: Route, connection: Connection, inner: http.client.HTTPResponse) -> None:
-        self._client, self._route, self._connection, self._inner = client, route, connection, inner
+    def __init__(self, server: _Server, connection: Connection, inner: http.client.HTTPResponse) -> None:
+        self._server, self._connection, self._inner = server, connection, inner
         self.status = inner.status
         self.headers = inner.headers
         self._decode: Callable[[bytes], bytes] | None = None
@@ -285,7 +303,7 @@ class Answer:
             return self.close()
         connection, self._connection = self._connection, _LET_GO
         if connection is not _LET_GO:
-            self._client.keep(self._route, connection)
+            self._server.keep(connection)
 
     def close(self) -> None:
         """Let go of the connection, if it is still held."""
