@@ -66,7 +66,7 @@ class _LateInit(_Late):
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         self.uses += 1
-        if instance is None or self.uses > SLOW_USES:
+        if instance is None or isinstance(instance, type) or self.uses > SLOW_USES:  # 3.13 inspects by way of the class
             return super().__get__(instance, owner)
 
         def slow(*args: Any, **kwargs: Any) -> None:
