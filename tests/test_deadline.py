@@ -5,19 +5,10 @@ import random
 from decimal import Decimal
 
 import pytest
+from helpers import Clock
 
 from majordomo.deadline import Deadline, Pulse, as_timeout, backoff
 from majordomo.errors import ConfigError, DeadlineError
-
-
-class Clock:
-    """A clock that stands still until it is told."""
-
-    def __init__(self, now: float = 1000.0) -> None:
-        self.now = now
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -9,22 +9,13 @@ import time
 import warnings
 
 import pytest
+from helpers import Clock
 
 from majordomo.errors import ErrorKind
 from majordomo.health import COOLING_KINDS, Cooldown, MemoryHealth, key_of
 
 DAY = 24 * 3600.0
 KEY = key_of("box/qwen3:14b", "http://box:8080")
-
-
-class Clock:
-    """A clock that stands still until it is told."""
-
-    def __init__(self, now: float = 1000.0) -> None:
-        self.now = now
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

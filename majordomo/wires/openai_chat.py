@@ -423,20 +423,12 @@ class StreamDecoder:
         found: list[Delta] = []
         thinking = _reasoning(delta)
         if thinking:
-            self._thinking.append(thinking)
-            found.append(ThinkingDelta(thinking))
+            found += self._told(thinking, "")
             found += self._unheld()  # thinking has a field of its own here: tags are text
         text = delta.get("content")
         if text:
             text = text if isinstance(text, str) else _content(delta)
-            if self._splitter is not None:
-                thinking, text = self._split(text)
-                if thinking:
-                    self._thinking.append(thinking)
-                    found.append(ThinkingDelta(thinking))
-            if text:
-                self._text.append(text)
-                found.append(TextDelta(text))
+            found += self._told("", text) if self._splitter is None else self._split(text)
         refusal = delta.get("refusal")
         if refusal:
             self._refusal.append(text_of(refusal))
@@ -445,12 +437,23 @@ class StreamDecoder:
             found += [self._take_call(entry) for entry in entries if isinstance(entry, dict)]
         return found
 
-    def _split(self, text: str) -> tuple[str, str]:
+    def _told(self, thinking: str, text: str) -> list[Delta]:
+        """Keep what has come, and say so."""
+        found: list[Delta] = []
+        if thinking:
+            self._thinking.append(thinking)
+            found.append(ThinkingDelta(thinking))
+        if text:
+            self._text.append(text)
+            found.append(TextDelta(text))
+        return found
+
+    def _split(self, text: str) -> list[Delta]:
         assert self._splitter is not None
         thinking, said = self._splitter.feed(text)
         if said:  # from here on all is text
             self._splitter = None
-        return thinking, said
+        return self._told(thinking, said)
 
     def _take_call(self, entry: dict[str, Any]) -> Delta:
         function = entry.get("function")
@@ -465,13 +468,7 @@ class StreamDecoder:
         """A server that sends its answer in one piece although a stream was asked for."""
         self._whole = response = decode(payload, self._quirks, self._schema)
         self.finished = True
-        found: list[Delta] = []
-        if response.thinking:
-            self._thinking.append(response.thinking)
-            found.append(ThinkingDelta(response.thinking))
-        if response.text:
-            self._text.append(response.text)
-            found.append(TextDelta(response.text))
+        found = self._told(response.thinking, response.text)
         for position, call in enumerate(response.tool_calls):
             found.append(ToolCallDelta(position, call.id, call.name, json_text(call.arguments)))
         return found
@@ -491,17 +488,8 @@ class StreamDecoder:
 
     def _unheld(self) -> list[Delta]:
         """What was held back, for no more of a `<think>` block is to come."""
-        found: list[Delta] = []
-        if self._splitter is not None:
-            thinking, text = self._splitter.close()
-            self._splitter = None
-            if thinking:
-                self._thinking.append(thinking)
-                found.append(ThinkingDelta(thinking))
-            if text:
-                self._text.append(text)
-                found.append(TextDelta(text))
-        return found
+        splitter, self._splitter = self._splitter, None
+        return self._told(*splitter.close()) if splitter is not None else []
 
     def response(self) -> Response:
         """The whole answer of a stream that has been closed."""
