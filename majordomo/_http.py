@@ -505,8 +505,8 @@ def _api_error(answer: Answer, url: str, secret: str | None, read_error: ReadErr
     """A non-2xx answer as the error it is."""
     status, headers = answer.status, answer.headers
     if 300 <= status < 400:
-        place = urlsplit(str(headers.get("Location") or "")).netloc.rpartition("@")[2]
-        message = f"redirected to {place or 'another path'}, which is never followed; name the final URL in the DSN"
+        place = _place(str(headers.get("Location") or ""))
+        message = f"redirected to {place}, which is never followed; name the final URL in the DSN"
         return APIError(status, _line(message, MESSAGE_CAP), request_id=_request_id(headers))
     text = blotted(_error_body(answer), secret)
     message, code, param, wait = (read_error or _plain_error)(status, text)
@@ -519,7 +519,19 @@ def _api_error(answer: Answer, url: str, secret: str | None, read_error: ReadErr
         wait if told is None else told,
         text[:BODY_CAP],
         param=param,
+        should_retry=_SHOULD_RETRY.get((headers.get("x-should-retry") or "").strip().lower()),
     )
+
+
+_SHOULD_RETRY = {"true": True, "false": False}  # OpenAI's word on it. Source: openai-python, `_base_client`
+
+
+def _place(location: str) -> str:
+    """The host that a redirect points to, without credentials."""
+    try:
+        return urlsplit(location).netloc.rpartition("@")[2] or "another path"
+    except ValueError:
+        return "what is no URL"
 
 
 def _error_body(answer: Answer) -> str:

@@ -350,7 +350,10 @@ class _Call:
     def _may_pass(self, position: int) -> bool:
         """Whether a target is worth another try in this call: its failure may pass, and in time."""
         error = self._errors.get(position)
-        if error is None or self._kind(error) not in _PASSING_KINDS:
+        if error is None:
+            return False
+        asked = getattr(error, "should_retry", None)  # the server's own word goes before the table
+        if not (self._kind(error) in _PASSING_KINDS if asked is None else asked):
             return False
         return self._ready_at.get(position, 0.0) - self.clock() < self._longest_wait()
 

@@ -137,6 +137,7 @@ class APIError(MajordomoError):
     request_id: what to quote to the server's operator, or `None`.
     retry_after: seconds the server asks to wait, or `None`.
     body: the start of the answer's body as text.
+    should_retry: the server's own word on another try, `None` if it says nothing.
     """
 
     def __init__(
@@ -149,10 +150,12 @@ class APIError(MajordomoError):
         body: str = "",
         *,
         param: str | None = None,
+        should_retry: bool | None = None,
         partial: str = "",
     ) -> None:
         super().__init__(message, code=code, partial=partial)
         self.status = status
+        self.should_retry = should_retry
         self.request_id = request_id
         self.retry_after = retry_after
         self.body = body

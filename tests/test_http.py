@@ -480,6 +480,23 @@ def test_retry_after(server, status, name):
     assert caught.value.retry_after == expected
 
 
+@pytest.mark.parametrize(("status", "told", "requests"), [(500, "false", 1), (400, "true", 3), (500, "maybe", 3)])
+def test_should_retry(server, status, told, requests):
+    """A server's own word on another try goes before the rule for its status."""
+    server.default = Status(status, {"error": {"message": "m"}}, {"x-should-retry": told})
+    with pytest.raises(APIError):
+        ask(model_of(server, retries=2), False)
+    assert len(server.requests) == requests
+
+
+@pytest.mark.parametrize("location", ["http://[::1", "//[", "", "http://x\x7f/"])
+def test_a_redirect_to_nowhere(server, location):
+    """A Location that is no URL is still a redirect that is not followed."""
+    server.add(redirect(location))
+    with pytest.raises(APIError, match="redirected"):
+        ask(model_of(server), False)
+
+
 def test_request_id(server):
     """The id to quote to the server's operator is on the error and in its message."""
     server.add(Status(500, {"error": {"message": "oops"}}, {"x-request-id": "req_42"}))

@@ -966,6 +966,15 @@ def test_thinking_goes_back_to_its_origin_alone(quirks, origin, sent):
     assert found == {"role": "assistant", "content": "So.", **({"reasoning_content": "hm"} if sent else {})}
 
 
+@pytest.mark.parametrize(("origin", "sent"), [("deepseek/m", "hm"), ("box/m", ""), (None, "")])
+def test_deepseek_wants_its_thinking_back(origin, sent):
+    """Beside tool calls it always has the field, and never somebody else's thoughts."""
+    message = Message("assistant", (Thinking("hm"), ToolCall("c", "f", {})), origin=origin)
+    request = Request([user("Hi"), message, tool_result("c", "done")])
+    quirks = wire.Quirks(thinking_back=True)
+    assert wire.encode(request, "m", quirks, target="deepseek/m")["messages"][1]["reasoning_content"] == sent
+
+
 TOOLS = (Tool("f", "does f", {"type": "object", "properties": {"x": {"type": "integer"}}}), Tool("g"))
 
 

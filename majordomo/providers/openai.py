@@ -16,7 +16,14 @@ if TYPE_CHECKING:
     from typing import Any
 
 CAPABILITIES = Capabilities(allowed_image_mime=("image/png", "image/jpeg", "image/webp", "image/gif"))
-OFFICIAL_HOSTS = ("api.openai.com", "eu.api.openai.com", "us.api.openai.com")
+
+# Hosts that are known to differ -> fields of `Quirks`. Source: the vendors' documentation.
+QUIRKS_OF_HOST: dict[str, dict[str, Any]] = {
+    "api.openai.com": {"official": True},
+    "eu.api.openai.com": {"official": True},
+    "us.api.openai.com": {"official": True},
+    "api.deepseek.com": {"thinking_back": True, "token_limit": "max_tokens"},
+}
 
 
 def _token_limit(value: str) -> str:
@@ -38,7 +45,7 @@ class OpenAI(HTTPProvider):
     def __init__(self, name: str, base_url: str, token: str | None, *, quirks: dict[str, Any], **more: Any) -> None:
         super().__init__(name, base_url, token, **more)
         host = base_url.partition("://")[2].partition("/")[0]
-        self._quirks = openai_chat.Quirks(**{"official": host in OFFICIAL_HOSTS, **quirks})
+        self._quirks = openai_chat.Quirks(**{**QUIRKS_OF_HOST.get(host, {}), **quirks})
         self._models: dict[str, Target] = {}
 
     def model(self, id: str) -> Target:

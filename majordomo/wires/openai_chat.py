@@ -49,6 +49,7 @@ class Quirks:
     official: OpenAI's own; the rest is called lookalikes. token_limit: what it calls
     `max_tokens`. loading_state: it may tell of a model being loaded in chunks that are
     no thinking (llama-swap). thinking_switch: it takes `chat_template_kwargs`.
+    thinking_back: it wants its thinking back beside tool calls, be it empty (DeepSeek).
     remedies: what it does not take, learned from its errors: a parameter, or one value
     of it (`"reasoning_effort=none"`) -> the name to send instead, None to leave it out.
     """
@@ -57,6 +58,7 @@ class Quirks:
     token_limit: str = "max_completion_tokens"
     loading_state: bool = False
     thinking_switch: bool = False
+    thinking_back: bool = False
     remedies: dict[str, str | None] = field(default_factory=dict)
 
 
@@ -122,7 +124,7 @@ def _encode_messages(request: Request, quirks: Quirks, target: str) -> list[dict
             pictures = []
         if message.role == "assistant":
             names.update({part.id: part.name for part in message.parts if isinstance(part, ToolCall)})
-            encoded = _encode_assistant(message, position, "" if quirks.official else target)
+            encoded = _encode_assistant(message, position, quirks, target)
         else:
             encoded = _encode_user(message)
         if encoded is not None:
@@ -143,7 +145,7 @@ def _encode_result(result: ToolResult) -> dict[str, Any]:
     }
 
 
-def _encode_assistant(message: Message, position: int, target: str) -> dict[str, Any] | None:
+def _encode_assistant(message: Message, position: int, quirks: Quirks, target: str) -> dict[str, Any] | None:
     if any(isinstance(part, Image) for part in message.parts):
         raise UnsupportedError(f"message {position}: an assistant's images cannot be sent back on this wire")
     calls = [part for part in message.parts if isinstance(part, ToolCall)]
@@ -161,8 +163,9 @@ def _encode_assistant(message: Message, position: int, target: str) -> dict[str,
     elif not text:
         return None  # servers refuse an assistant message of nothing
     thinking = "".join(part.text for part in message.parts if isinstance(part, Thinking))
-    if thinking and message.origin == target:
-        found["reasoning_content"] = thinking  # DeepSeek wants it back beside tool calls
+    own = message.origin == target and not quirks.official
+    if (thinking and own) or (calls and quirks.thinking_back):
+        found["reasoning_content"] = thinking if own else ""
     return found
 
 
