@@ -64,7 +64,10 @@ class _Socket(socket.socket):
     """
 
     def __del__(self) -> None:
-        self.close()
+        try:
+            self.close()
+        except AttributeError:
+            pass  # it was never opened
 
 
 class _Wire(io.RawIOBase):
@@ -307,18 +310,14 @@ def _connect(host: str, port: int, limit: _Nearer) -> socket.socket:
     failure: OSError | None = None
     for position, (family, kind, protocol, _, address) in enumerate(addresses):
         wait = limit.require() / (len(addresses) - position)
-        sock = _Socket(family, kind, protocol)
         try:
+            sock = _Socket(family, kind, protocol)
             sock.settimeout(min(wait, LONGEST_WAIT))
-            sock.connect(address)
+            sock.connect(address)  # a socket that does not get there is forgotten, and closes
             _tune(sock)
             return sock
         except OSError as exc:
-            sock.close()
             failure = exc
-        except BaseException:
-            sock.close()
-            raise
     assert failure is not None
     raise failure
 
@@ -339,7 +338,10 @@ def _look_up(host: str, port: int, limit: _Nearer) -> list[Any]:
     """
     name = host.encode("ascii")  # as text it would pass through the IDNA codec, a millisecond to import
     if ":" in host or host.rpartition(".")[2].isdigit():
-        return socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
+        try:
+            return socket.getaddrinfo(name, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+        except socket.gaierror:
+            pass  # a name that looks like an address
     import threading
 
     found: list[Any] = []

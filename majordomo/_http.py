@@ -3,7 +3,7 @@
 `do_json` asks and reads one JSON answer, `fetch` the same without reading it as JSON,
 `stream` hands out the bytes as they come. All three take a `Client`, which owns what
 may be shared: kept connections, the TLS context, the proxies of the environment. The
-opener has two handlers of our own and none of urllib's: nothing is followed, nothing is
+opener has one handler of our own and none of urllib's: nothing is followed, nothing is
 sent that was not asked for, and a status is never an exception from below.
 """
 
@@ -83,7 +83,8 @@ class Client:
         drops what its parent keeps; closing its copies says nothing to the servers.
         """
         if self._pid != os.getpid():
-            self._pid, self._servers = os.getpid(), {}
+            self._servers = {}  # first, or another thread would take the old ones for its own
+            self._pid = os.getpid()
         found = self._servers.get((scheme, netloc))
         if found is None:
             host, port = _host_port(netloc, 443 if scheme == "https" else 80)
@@ -103,13 +104,6 @@ class Client:
                 return connection, True
             connection.close()
         return Connection(server.route, deadline, self.context), False
-
-    def close(self) -> None:
-        """Close the idle connections; the client can go on being used."""
-        servers, self._servers = self._servers, {}
-        for server in servers.values():
-            for connection in server.idle:
-                connection.close()
 
     def context(self) -> ssl.SSLContext:
         """The TLS context; ConfigError if the CA file cannot be read."""

@@ -6,7 +6,7 @@ calls is `health`'s. A call makes at most `retries` + 1 passes over its targets:
     pass 1      every target in order, those that cool down last, soonest due first
     pass 2...   those that failed in a way that may pass, after a backoff
 
-Answers, streams and (later) pictures go through the same loop. It ends when a target has
+Answers and streams go through the same loop. It ends when a target has
 begun to answer; a stream that breaks after that is the reader's to know.
 """
 
@@ -352,8 +352,9 @@ class _Call:
         error = self._errors.get(position)
         if error is None:
             return False
-        asked = getattr(error, "should_retry", None)  # the server's own word goes before the table
-        if not (self._kind(error) in _PASSING_KINDS if asked is None else asked):
+        kind, asked = self._kind(error), getattr(error, "should_retry", None)
+        passing = kind in _PASSING_KINDS or (asked is True and kind is ErrorKind.INVALID)
+        if asked is False or not passing:
             return False
         return self._ready_at.get(position, 0.0) - self.clock() < self._longest_wait()
 
@@ -381,6 +382,7 @@ class _Call:
             return self.blamed(self._errors[0])
         error = ChainError(tuple(self.attempts))
         error.__cause__ = self._last_error
+        error.partial = self._last_error.partial if self._last_error else ""
         return error
 
     def _out_of_time(self, error: MajordomoError | None = None) -> DeadlineError:

@@ -61,14 +61,13 @@ class DSN:
         userinfo, _, host = where.rpartition("@")
         if "@" in path or "@" in query:
             raise DSNError("a token that holds / ? or # must be percent-encoded (%2F, %3F, %23)")
-        return cls(
-            scheme,
-            bool(plus),
-            as_token(_decoded(userinfo)),
-            _host(host),
-            _path(path),
-            _options(query) if question else {},
-        )
+        return cls(scheme, bool(plus), _decoded(userinfo), host, path, _options(query) if question else {})
+
+    def __post_init__(self) -> None:
+        mine = self.__dict__  # a DSN may be made by hand, too: nothing odd goes into a header from here
+        mine["token"] = as_token(self.token)
+        mine["host"] = _host(self.host)
+        mine["path"] = _path(self.path)
 
     def __repr__(self) -> str:
         token = "***@" if self.token else ""

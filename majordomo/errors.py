@@ -49,7 +49,7 @@ __all__ = [
 
 
 class ErrorKind(enum.Enum):
-    """What an error means for the call that met it; see the table in `chain`."""
+    """What an error means for the call that met it; the README has the table, under Failover."""
 
     TRANSIENT = "transient"
     RATE_LIMITED = "rate_limited"
@@ -206,7 +206,7 @@ _KIND_OF_CLASS = (
     (TransportError, ErrorKind.TRANSIENT),
     (ProtocolError, ErrorKind.TRANSIENT),
     (TruncatedError, ErrorKind.TRANSIENT),
-    (TimeoutError, ErrorKind.DEADLINE),
+    (DeadlineError, ErrorKind.DEADLINE),
     (OSError, ErrorKind.TRANSIENT),
 )
 
@@ -256,8 +256,7 @@ _KIND_OF_HUNDRED = {3: ErrorKind.CONFIG, 4: ErrorKind.INVALID}
 def classify(error: BaseException) -> ErrorKind:
     """What an error means for a chain: by its code, else its status, else its class.
 
-    An exception from outside the tree counts as `TRANSIENT` if it is an `OSError`,
-    `DEADLINE` if it is a `TimeoutError`, else `INVALID`.
+    An exception from outside the tree counts as `TRANSIENT` if it is an `OSError`, else `INVALID`.
     """
     code = getattr(error, "code", None)
     if isinstance(code, str) and code in _KIND_OF_CODE:

@@ -146,6 +146,9 @@ class MemoryHealth:
 
     def reset(self, key: str | None = None) -> None:
         """Forget one target (by its key or its name as in a spec), or everything."""
+        if key is not None:
+            provider, slash, rest = key.partition("/")
+            key = provider.lower().replace("_", "-") + slash + rest
         with self._guard():
             for known in list(self._cooldowns):
                 if key is None or known == key or known.rpartition(" ")[0] == key:

@@ -233,6 +233,11 @@ class Tool:
     parameters: dict[str, Any] = field(default_factory=dict)
     function: Callable[..., Any] | None = field(default=None, repr=False, compare=False)
 
+    def __post_init__(self) -> None:
+        _check_types(self, name=self.name, description=self.description)
+        if not self.name or not isinstance(self.parameters, dict):
+            raise ConfigError("a Tool has a name, and its parameters are a JSON Schema as a dict")
+
 
 @dataclass(frozen=True)
 class Request:
@@ -290,8 +295,12 @@ class Request:
             if name not in _OPTIONS:
                 raise ConfigError(f"unknown option {name!r}; the options are timeout, {', '.join(_OPTIONS)}")
         if isinstance(prompt, Request):
-            return replace(prompt, **options) if options else prompt
-        return cls(prompt, **(options or {}))  # type: ignore[arg-type]
+            request = replace(prompt, **options) if options else prompt
+        else:
+            request = cls(prompt, **(options or {}))  # type: ignore[arg-type]
+        if not request.messages:
+            raise ConfigError("a prompt has at least one message")
+        return request
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values; a tool's function stays behind."""

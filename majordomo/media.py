@@ -39,7 +39,9 @@ def info(image: Image) -> ImageInfo:
     """
     mime = sniff(image.data)
     read = _READERS.get(mime)
-    size = read(image.data) if read else None
+    if read is None:
+        raise UnsupportedError(f"the size of {mime} is not read here; send PNG, JPEG, GIF or WebP")
+    size = read(image.data)
     if size is None or 0 in size:
         raise UnsupportedError(f"the header of this {mime} says no size")
     return ImageInfo(mime.partition("/")[2], *size)

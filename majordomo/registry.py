@@ -79,8 +79,13 @@ class Registry:
             for name, value in limits.items():
                 if value is not None:
                     as_timeout(value, name)
+        for name, given, method in (("environ", environ, "get"), ("health", health, "due")):
+            if given is not None and not callable(getattr(given, method, None)):
+                raise ConfigError(f"{name} cannot be {type(given).__name__}")
+        for name, hook in (("on_attempt", on_attempt), ("clock", clock), ("sleep", sleep), ("random", random)):
+            if hook is not None and not callable(hook):
+                raise ConfigError(f"{name} is a function, not {type(hook).__name__}")
         self._environ = environ
-        self._health = health
         self._settings: dict[str, Any] = {**limits, "retries": retries, "user_agent": user_agent}
         self._ssl_context = ssl_context
         self._hooks: dict[str, Any] = {"on_attempt": on_attempt, "clock": clock, "sleep": sleep, "random": random}
@@ -88,10 +93,10 @@ class Registry:
         self._aliases: dict[str, str] = {}
         self._registered: dict[str, Any] = {}
         self._schemes: dict[str, Callable[[str, DSN], Provider]] = {}
-        self._providers: dict[tuple[str, str], Any] = {}
+        self._providers: dict[str, tuple[str, Any]] = {}
         self._clients: dict[tuple[str | None, bool], Client] = {}
         self._parsed: dict[str, tuple[dict[str, str | None], Chain]] = {}
-        self._policy: Policy | None = None
+        self._once: dict[str, Any] = {} if health is None else {"health": health}  # setdefault is atomic
 
     @classmethod
     def default(cls) -> Registry:
@@ -101,12 +106,13 @@ class Registry:
     @property
     def health(self) -> MemoryHealth:
         """The memory of targets that are down: `snapshot()` reads it, `reset()` clears it."""
-        if self._health is None:
+        found: MemoryHealth | None = self._once.get("health")
+        if found is None:
             from .health import MemoryHealth
 
             clock = self._hooks["clock"]
-            self._health = MemoryHealth(clock) if clock else MemoryHealth()
-        return self._health
+            found = self._once.setdefault("health", MemoryHealth(clock) if clock else MemoryHealth())
+        return found
 
     def parse(self, spec: str) -> Chain:
         """A chain of targets from a spec: `"box/qwen3:14b, openai/gpt-5-mini, thinking"`.
@@ -198,13 +204,15 @@ class Registry:
     @property
     def policy(self) -> Policy:
         """How the chains of this registry fail over."""
-        if self._policy is None:
+        found: Policy | None = self._once.get("policy")
+        if found is None:
             from .chain import Policy
 
             names = ("timeout", "attempt_timeout", "retries")
-            given = {**{name: self._settings[name] for name in names}, **self._hooks}
-            self._policy = Policy(health=self.health, **{n: v for n, v in given.items() if v is not None})
-        return self._policy
+            given = {**{name: self._settings[name] for name in names}, **self._hooks, "health": self.health}
+            made = Policy(**{name: value for name, value in given.items() if value is not None})
+            found = self._once.setdefault("policy", made)
+        return found
 
     def provider_of(self, name: str, reading: _Reading) -> Any:
         """The provider of a folded name: registered in code, then environment, then built in."""
@@ -222,16 +230,14 @@ class Registry:
             if self._resolves(value):
                 raise SpecError(f"{name} is an alias ({source}): write {name}, without a slash")
             raise DSNError(f"{source} is no DSN, which reads scheme://token@host")
-        known = self._providers.get((name, value))
-        if known is not None:
-            return known
+        known = self._providers.get(name)
+        if known is not None and known[0] == value:
+            return known[1]
         try:
             dsn = DSN.parse(value)
         except DSNError as exc:
             raise DSNError(f"{source}: {exc.message}") from None
-        made = self._made(name, dsn, source)
-        self._providers[(name, value)] = made
-        return made
+        return self._remember(name, value, self._made(name, dsn, source))
 
     def _builtin(self, name: str, reading: _Reading) -> Any:
         from .providers import SCHEMES
@@ -249,15 +255,20 @@ class Registry:
                     raise DSNError(f"{source}: {exc.message}") from None
                 break
         base = reading.value(row.base_url) if row.base_url else None
-        memo = (name, f"{base} {token}")
-        known = self._providers.get(memo)
-        if known is None:
+        memo = f"{base} {token}"
+        known = self._providers.get(name)
+        if known is None or known[0] != memo:
             dsn = _builtin_dsn(name, row.base_url, base, token)
             needs = None
             if row.keys and not token and not base:
                 needs = f"{name} needs a key: set {row.keys[0]}, or {variable(name)}={name}://KEY@{row.host}"
-            known = self._providers[memo] = self._made(name, dsn, row.base_url or name, needs)
-        return known
+            return self._remember(name, memo, self._made(name, dsn, row.base_url or name, needs))
+        return known[1]
+
+    def _remember(self, name: str, source: str, provider: Any) -> Any:
+        """Keep a provider for as long as its name has the same source; what it has learned is kept with it."""
+        self._providers[name] = (source, provider)
+        return provider
 
     def _made(self, name: str, dsn: DSN, source: str, needs_key: str | None = None) -> Any:
         factory = self._schemes.get(dsn.scheme)

@@ -272,3 +272,14 @@ def test_no_traceback_shows_the_text():
     with pytest.raises(DSNError) as caught:
         DSN.parse(f"openai://[{SECRET}]")
     assert SECRET not in "".join(traceback.format_exception(caught.type, caught.value, caught.tb))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"token": "a\r\nX-Evil: 1"}, {"host": "h\r\nX-Evil: 1"}, {"host": "h/x"}, {"path": "/v1 HTTP/1.1\r\nX: y"}],
+    ids=["token", "host", "host with a path", "path"],
+)
+def test_made_by_hand(fields):
+    """A DSN that was not parsed is checked all the same: nothing of it can end a header."""
+    with pytest.raises(DSNError):
+        DSN("openai", **fields)

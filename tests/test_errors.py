@@ -150,7 +150,7 @@ def test_messages_decide_nothing(message):
     [
         (ConnectionRefusedError(), ErrorKind.TRANSIENT),
         (socket.gaierror(), ErrorKind.TRANSIENT),
-        (TimeoutError(), ErrorKind.DEADLINE),
+        (TimeoutError(), ErrorKind.TRANSIENT),
         (ValueError(), ErrorKind.INVALID),
         (KeyboardInterrupt(), ErrorKind.INVALID),
     ],

@@ -21,6 +21,17 @@ def ours():
     return _frozen.dataclass(frozen=True), _frozen.field
 
 
+def compiled():
+    """Ours, each class looked at first, so that no value is filled in by the loop."""
+
+    def decorate(cls):
+        made = _frozen.dataclass(frozen=True)(cls)
+        inspect.signature(made)
+        return made
+
+    return decorate, _frozen.field
+
+
 def theirs():
     return dataclasses.dataclass(frozen=True), dataclasses.field
 
@@ -45,7 +56,7 @@ def point(make):
     return Point
 
 
-@pytest.fixture(params=[ours, theirs], ids=lambda make: make.__name__)
+@pytest.fixture(params=[ours, compiled, theirs], ids=lambda make: make.__name__)
 def make(request):
     return request.param
 
@@ -247,7 +258,7 @@ def test_the_package_s_replace_keeps_what_a_subclass_adds(make):
     class Point3(Point):
         z: int = 3
 
-    replace = _frozen.replace if make is ours else dataclasses.replace
+    replace = _frozen.replace if make is not theirs else dataclasses.replace
     assert replace(Point3(1, z=5), x=2) == Point3(2, z=5)
 
 

@@ -286,7 +286,7 @@ def test_never_sent_twice_after_a_byte(server):
     """Once a byte of the answer has come, the request is not repeated behind the caller's back."""
     model = model_of(server)
     ask(model, False)
-    server.add(cut(REPLY, after=5))
+    server.add(reset(REPLY, after=5))
     with pytest.raises(TransportError):
         ask(model, False)
     assert len(server.requests) == 2
@@ -487,6 +487,15 @@ def test_should_retry(server, status, told, requests):
     with pytest.raises(APIError):
         ask(model_of(server, retries=2), False)
     assert len(server.requests) == requests
+
+
+def test_should_retry_is_no_way_around_the_account(server):
+    """An exhausted quota is not asked again, whatever the header says."""
+    refusal = {"error": {"message": "m", "code": "insufficient_quota"}}
+    server.default = Status(429, refusal, {"x-should-retry": "true"})
+    with pytest.raises(APIError):
+        ask(model_of(server, retries=2), False)
+    assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize("location", ["http://[::1", "//[", "", "http://x\x7f/"])
@@ -695,6 +704,46 @@ def test_connecting_is_bounded(monkeypatch):
         assert isinstance(caught.value.__cause__, socket.timeout)
         for sock in full:
             sock.close()
+
+
+def test_every_address_is_tried(server, monkeypatch):
+    """An address that this machine cannot even make a socket for does not keep the next one from being tried."""
+    real, host, port = socket.getaddrinfo, *server.host.split(":")
+    odd = (12345, socket.SOCK_STREAM, 0, "", (host, int(port)))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *a, **k: [odd, *real(host, int(port), type=socket.SOCK_STREAM)])
+    model = Registry({"LLM_BOX": f"llama-swap://two.localhost:{port}"}, retries=0).parse("box/m")
+    assert ask(model, False).startswith("Hello")
+
+
+def test_sockets_outlive_a_silence(server):
+    """TCP keep-alive is on, so that a model that loads for minutes survives a NAT, and nothing waits to be sent."""
+    model = model_of(server)
+    ask(model, False)
+    client = model.targets[0]._provider.client
+    sock = next(iter(client._servers.values())).idle[0]._wire.sock
+    assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_bytes_that_come_late(server):
+    """A connection on which something arrives while nobody asks is not used again."""
+    forged = b'{"choices": [{"message": {"content": "forged"}, "finish_reason": "stop"}]}'
+    body = forged.replace(b"forged", b"honest")
+    honest = OK + b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
+    server.add(
+        drip(Raw(honest + OK + b"Content-Length: %d\r\n\r\n%s" % (len(forged), forged)), 0.001, after=len(honest))
+    )
+    model = model_of(server)
+    assert ask(model, False) == "honest"
+    time.sleep(0.05)
+    assert ask(model, False).startswith("Hello")
+
+
+def test_an_error_of_absurd_size(server):
+    """Of an error's body no more is read than somebody will look at."""
+    server.add(endless(b"x" * 65536, Raw(b"HTTP/1.1 500 Oops\r\n\r\n"), after=None))
+    with pytest.raises(APIError, match="HTTP 500"):
+        ask(model_of(server), False, timeout=60)
 
 
 def test_a_name_server_that_hangs(monkeypatch):

@@ -646,3 +646,17 @@ def test_damaged_files(name):
             json.dumps(twin.to_dict())
             for message in twin.messages if name == "full request" else [twin.message]:
                 assert isinstance(message.text, str), path
+
+
+@pytest.mark.parametrize("fields", [(5,), ("",), ("f", None), ("f", "", "x")])
+def test_tools_that_are_none(fields):
+    """A tool without a name, or with anything but a schema, is refused when it is made."""
+    with pytest.raises(ConfigError):
+        Tool(*fields)
+
+
+@pytest.mark.parametrize("prompt", [[], (), Request()])
+def test_a_prompt_of_nothing(prompt):
+    """Nobody can be asked nothing."""
+    with pytest.raises(ConfigError, match="at least one message"):
+        Request.of(prompt)

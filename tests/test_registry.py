@@ -1175,3 +1175,33 @@ def test_a_url_that_a_dsn_can_hold_can_be_asked():
         registry = Registry({"LLM_BOX": f"openai+http://{where}"}, retries=0)
         with pytest.raises(MajordomoError):
             registry.parse("box/m").generate("Hi", timeout=2)
+
+
+@pytest.mark.parametrize(
+    ("positional", "settings"),
+    [((5,), {}), ((), {"health": "a/path"}), ((), {"on_attempt": 5}), ((), {"clock": 1.0}), ((), {"sleep": "no"})],
+)
+def test_settings_that_cannot_work(positional, settings):
+    """What would break in the middle of a call is refused when the registry is built."""
+    with pytest.raises(ConfigError):
+        Registry(*positional, **settings)
+
+
+@pytest.mark.parametrize(
+    ("value", "types"),
+    [("jpg", ("image/jpeg",)), ("png,image/jpg", ("image/png", "image/jpeg")), ("WEBP", ("image/webp",))],
+)
+def test_types_of_pictures(value, types):
+    """`image_mime` takes the names that people use."""
+    chain = Registry({"LLM_BOX": f"llama-swap://h?image_mime={value}"}).parse("box/m")
+    assert chain.capabilities.allowed_image_mime == types
+
+
+def test_a_name_has_one_provider_at_a_time():
+    """Tokens that were rotated away are not kept."""
+    environ = {}
+    registry = Registry(environ)
+    for number in range(50):
+        environ["LLM_BOX"] = f"llama-swap://token-{number}@h"
+        registry.parse("box/m")
+    assert len(registry._providers) == 1

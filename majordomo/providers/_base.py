@@ -287,8 +287,14 @@ def _switch(value: str) -> bool:
 
 
 def _types(value: str) -> tuple[str, ...]:
-    names = [name.strip().lower() for name in value.split(",") if name.strip()]
-    return tuple(name if "/" in name else f"image/{name}" for name in names)
+    names = [name.strip().lower().replace("image/", "") for name in value.split(",") if name.strip()]
+    names = ["jpeg" if name == "jpg" else name for name in names]
+    if not names or not set(names) <= set(_TYPES):
+        raise ValueError(f"is a list of {', '.join(_TYPES)}")
+    return tuple(f"image/{name}" for name in names)
+
+
+_TYPES = ("png", "jpeg", "gif", "webp", "bmp", "tiff")
 
 
 _OPTIONS: dict[str, Callable[[str], Any]] = {

@@ -57,7 +57,7 @@ class LlamaSwap(HTTPProvider):
         """
         if model is None:
             return self._said(self._unload_all(timeout))
-        if not isinstance(model, str) or not model.strip("/"):
+        if not isinstance(model, str) or not model.strip("/") or {".", ".."} & set(model.split("/")):
             raise ConfigError("unload takes a model's name, or nothing to unload all")
         path = "/api/models/unload/" + quote(model.strip("/"), safe="/:@")
         return self._said(self.manage("POST", path, timeout))
