@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import http.client
 import io
+import os
 import select
 import socket
 import time
@@ -22,14 +23,14 @@ from .errors import TransportError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ssl
-    from dataclasses import dataclass
+    from dataclasses import dataclass, field
     from typing import Any, Callable, Union
 
     from .deadline import Pulse
 
     Limit = Union[Deadline, Pulse]
 else:
-    from ._frozen import dataclass
+    from ._frozen import dataclass, field
 
 CONNECT_TIMEOUT = 10.0
 LONGEST_WAIT = 86400.0  # of one operation; sockets take no infinity
@@ -48,7 +49,7 @@ class Route:
     host: str
     port: int
     secure: bool = False
-    proxy: tuple[str, int, str] | None = None
+    proxy: tuple[str, int, str] | None = field(default=None, repr=False)
 
     @property
     def tunnelled(self) -> bool:
@@ -96,7 +97,9 @@ class _Wire(io.RawIOBase):
             self.sock.settimeout(self.wait())
             try:
                 count: int = self.sock.recv_into(buffer)
-            except socket.timeout:
+            except socket.timeout as exc:
+                if is_foreign(exc):
+                    raise
                 continue  # the next look at the deadline says whether that was all
             if count:
                 self.heard = True
@@ -112,6 +115,7 @@ class Connection:
 
     def __init__(self, route: Route, deadline: Limit, context: Callable[[], ssl.SSLContext]) -> None:
         self._wire: Any = None
+        self._pid = os.getpid()
         self.used = 0.0
         limit = _Nearer(deadline, Deadline(CONNECT_TIMEOUT, "connect"))
         try:
@@ -124,6 +128,8 @@ class Connection:
                 self._secure(route.host, context())
         except socket.timeout as exc:
             self.close()
+            if is_foreign(exc):
+                raise
             deadline.require()
             raise TransportError(f"{_where(route)} gave no connection within {CONNECT_TIMEOUT:.0f} s") from exc
         except BaseException:
@@ -158,8 +164,10 @@ class Connection:
             raise TransportError(
                 f"the proxy {route.proxy[0]}:{route.proxy[1]} refused a tunnel: HTTP {answer.status}"
                 "; mend HTTPS_PROXY, or switch the proxy off with ?proxy=off",
-                code="proxy_refused",
+                code=None if answer.status in (502, 503, 504) else "proxy_refused",  # those say that the target is down
             )
+        if self._reader.waiting():  # it would be taken for what the server says behind TLS
+            raise TransportError(f"the proxy {route.proxy[0]}:{route.proxy[1]} spoke before the tunnel had begun")
 
     def _secure(self, host: str, context: ssl.SSLContext) -> None:
         import ssl
@@ -189,13 +197,13 @@ class Connection:
             if body is not None and len(body) >= BUFFER:
                 whole = self.send(body)
         except OSError as exc:
-            if isinstance(exc, TimeoutError):
+            if isinstance(exc, TimeoutError) or is_foreign(exc):
                 raise
             failure, whole = exc, False
         try:
             answer = self._answer(method)
         except (OSError, http.client.HTTPException) as exc:
-            if failure is not None and not isinstance(exc, TimeoutError):
+            if failure is not None and not isinstance(exc, TimeoutError) and not is_foreign(exc):
                 raise failure from exc
             raise
         if not whole:
@@ -208,19 +216,22 @@ class Connection:
             answer.begin()
             if not 100 <= answer.status < 200:
                 return answer
+            if answer.status == 101:  # a switch that nobody asked for
+                break
         raise http.client.HTTPException("nothing but 1xx answers")
 
     def send(self, data: bytes) -> bool:
         """Send it all; False if the server answered before it had everything."""
         view, wire = memoryview(data), self._wire
         while view:
-            wire.sock.settimeout(wire.wait())
             if len(data) > CHUNK and not self._may_send():
                 return False
+            wire.sock.settimeout(wire.wait())
             try:
                 view = view[wire.sock.send(view[:CHUNK]) :]
-            except socket.timeout:
-                pass  # the next look at the deadline says whether that was all
+            except socket.timeout as exc:
+                if is_foreign(exc):
+                    raise  # else the next look at the deadline says whether that was all
         return True
 
     def _may_send(self) -> bool:
@@ -246,11 +257,13 @@ class Connection:
     def close(self) -> None:
         """Let go of the socket."""
         wire, self._wire = self._wire, _CLOSED
-        if wire is not None:
+        if wire is not None and wire is not _CLOSED:
             try:
-                wire.sock.close()
+                if self._pid == os.getpid():  # a forked child may hold a copy; the server must hear of it all the same
+                    wire.sock.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass
+            wire.sock.close()
 
 
 class _Closed:
@@ -261,6 +274,20 @@ class _Closed:
 
 
 _CLOSED = _Closed()
+
+
+# Where what a socket raises comes from; from any other place it is the program's own.
+_OURS = frozenset(("socket", "ssl", "http.client", "urllib.request", "select", "selectors", "codecs", "encodings.idna"))
+
+
+def is_foreign(error: BaseException) -> bool:
+    """Whether an exception was raised by a stranger that ran in between: a signal handler, say."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    name = str(trace.tb_frame.f_globals.get("__name__")) if trace is not None else __name__
+    package = __name__.rpartition(".")[0]
+    return name not in _OURS and name != package and not name.startswith((package + ".", "email."))
 
 
 @lru_cache(maxsize=8)
@@ -317,6 +344,8 @@ def _connect(host: str, port: int, limit: _Nearer) -> socket.socket:
             _tune(sock)
             return sock
         except OSError as exc:
+            if is_foreign(exc):
+                raise
             failure = exc
     assert failure is not None
     raise failure
@@ -353,7 +382,10 @@ def _look_up(host: str, port: int, limit: _Nearer) -> list[Any]:
             found.append(exc)
 
     thread = threading.Thread(target=ask, name="majordomo-getaddrinfo", daemon=True)
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError:  # the system has no thread to give: better unbounded than not at all
+        ask()
     while not found:
         thread.join(min(limit.require(), LONGEST_WAIT))
     if isinstance(found[0], Exception):

@@ -27,13 +27,13 @@ class EventDecoder:
     """
 
     def __init__(self) -> None:
-        self._rest: list[bytes] = []  # the pieces of an unfinished line
+        self._rest = bytearray()  # an unfinished line; as a list its pieces would take many times their size
         self._after_cr = False  # the last line ended in CR: an LF that follows belongs to it
         self._name = ""
         self._data: list[bytes] = []
         self._bare: list[bytes] = []
         self._depth = 0  # braces that are open in it
-        self._document: list[bytes] | None = None
+        self._document: bytearray | None = None
         self._begun = False
         self._fresh = True  # not even a BOM has been looked for
 
@@ -42,19 +42,17 @@ class EventDecoder:
         if not self._begun:
             chunk = self._begin(chunk)
         if self._document is not None:
-            self._document.append(chunk)
+            self._document += chunk
             return []
         if b"\r" in chunk or self._after_cr:
             chunk = self._plain_ends(chunk)
         if b"\n" not in chunk:
-            if chunk:
-                self._rest.append(chunk)
+            self._rest += chunk
             return []
         if self._rest:
-            chunk = b"".join([*self._rest, chunk])
+            chunk = bytes(self._rest + chunk)
         lines = chunk.split(b"\n")
-        last = lines.pop()
-        self._rest = [last] if last else []
+        self._rest = bytearray(lines.pop())
         events: list[Event] = []
         for line in lines:
             if self._bare and self._is_more(line, events):
@@ -82,7 +80,7 @@ class EventDecoder:
     def close(self) -> list[Event]:
         """The stream is over: the event it left without a blank line, or the document."""
         if self._document is not None:
-            document, self._document = b"".join(self._document), []
+            document, self._document = bytes(self._document), bytearray()
             return [("", document)] if document else []
         self._begun = True
         return self.feed(b"\n\n")
@@ -107,11 +105,11 @@ class EventDecoder:
 
         Blank lines in front keep the connection alive and mean nothing.
         """
-        start = b"".join([*self._rest, chunk])
-        self._rest = []
+        start = bytes(self._rest + chunk)
+        self._rest = bytearray()
         if self._fresh:
             if len(start) < 3 and b"\xef\xbb\xbf".startswith(start):
-                self._rest = [start]
+                self._rest += start
                 return b""
             self._fresh = False
             start = start[3:] if start.startswith(b"\xef\xbb\xbf") else start
@@ -119,11 +117,11 @@ class EventDecoder:
         blank = start[: len(start) - len(shown)]
         indent = blank[max(blank.rfind(b"\n"), blank.rfind(b"\r")) + 1 :][:1]  # enough to make the line no field
         if not shown:
-            self._rest = [indent] if indent else []
+            self._rest += indent
             return b""
         self._begun = True
         if shown[:1] in b"{[":
-            self._document = []
+            self._document = bytearray()
             return shown
         if shown[:1] == b"<":
             raise ProtocolError("the answer is a web page, not an event stream: is the URL right?")

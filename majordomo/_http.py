@@ -17,7 +17,7 @@ from urllib.error import URLError
 from urllib.parse import quote, unquote, urlsplit
 
 from . import _json
-from ._connection import Connection, Route, now
+from ._connection import Connection, Route, is_foreign, now
 from .deadline import Deadline, Pulse
 from .errors import APIError, ConfigError, MajordomoError, ProtocolError, TransportError, TruncatedError
 from .wires._shared import one_line
@@ -32,8 +32,10 @@ if TYPE_CHECKING:
 
 CAP = 64 * 1024 * 1024  # bytes of an answer
 ERROR_CAP = 64 * 1024  # bytes of an error's body that are read
+ERROR_TIME = 2.0  # seconds that reading it may take
 BODY_CAP = 4000  # characters of it that an APIError keeps
 MESSAGE_CAP = 300  # characters of a server's words in a message
+SHOWABLE = 7  # characters of a token's beginning that tell nothing
 IDLE_CAP = 60.0  # seconds after which a kept connection is not trusted any more
 KEPT = 32  # idle connections to one server
 GRACE = 0.02  # seconds a finished stream gets for its last bytes, so that the connection can serve again
@@ -150,9 +152,24 @@ class _Server:
 
 def is_loopback(host: str) -> bool:
     """Whether a host is this machine: never behind a proxy."""
-    bare = host.strip("[]").lower()
-    ipv4 = bare.startswith("127.") and bare.replace(".", "").isdigit()
-    return ipv4 or bare in _LOOPBACK or bare.endswith(".localhost")
+    bare = host.strip("[]").lower().rstrip(".")
+    if bare in _LOOPBACK or bare.endswith(".localhost"):
+        return True
+    if bare[:1].isdigit() and ":" not in bare:  # 127.1, 2130706433, 0x7f000001: as the system reads them
+        try:
+            return socket.inet_aton(bare)[:1] in (b"\x7f", b"\x00")
+        except OSError:
+            return False
+    if ":" not in bare:
+        return False
+    from ipaddress import IPv6Address
+
+    try:
+        address = IPv6Address(bare)
+    except ValueError:
+        return False
+    inner = address.ipv4_mapped
+    return address.is_loopback or address.is_unspecified or (inner is not None and inner.is_loopback)
 
 
 def _proxy(url: str) -> tuple[str, int, str]:
@@ -230,10 +247,7 @@ class Answer:
         self._server, self._connection, self._inner = server, connection, inner
         self.status = inner.status
         self.headers = inner.headers
-        self._decode: Callable[[bytes], bytes] | None = None
-        encoding = (inner.headers.get("Content-Encoding") or "").strip().lower()
-        if encoding not in ("", "identity"):
-            self._decode = _decompress(encoding)
+        self._encoding = (inner.headers.get("Content-Encoding") or "identity").strip().lower()
 
     def info(self) -> Any:
         """The headers, under the name that urllib knows."""
@@ -245,10 +259,13 @@ class Answer:
         Raises TruncatedError if it ends before its announced end, ProtocolError above `cap` bytes.
         """
         inner, total = self._inner, 0
+        if self.status in (204, 304):  # no body, whatever the headers say
+            return
         announced = inner.length
         if announced is not None and announced > cap:
             raise _too_big(cap)
-        read1, decode = inner.read1, self._decode
+        read1 = inner.read1
+        decode = None if self._encoding == "identity" else _decompress(self._encoding)
         while True:
             chunk = read1(65536)
             if not chunk:
@@ -266,15 +283,22 @@ class Answer:
     def read(self, cap: int = CAP) -> bytes:
         """The whole body; raises as `chunks` does."""
         inner = self._inner
-        if inner.length is not None and inner.length <= cap and self._decode is None:
+        if not inner.chunked and inner.length is not None and inner.length <= cap and self._encoding == "identity":
             body = inner.read()
             self._keep()
             return body
-        return b"".join(self.chunks(cap))
+        pieces = bytearray()  # a list of tiny chunks would take many times their size
+        for chunk in self.chunks(cap):
+            pieces += chunk
+        return bytes(pieces)
 
     def limit(self, deadline: Deadline) -> None:
         """From here on, this deadline holds."""
         self._connection.deadline = deadline
+
+    def left(self) -> float:
+        """Seconds until the deadline; raises DeadlineError."""
+        return self._connection.deadline.require()
 
     def drain(self) -> None:
         """The content has ended: if the last bytes of the body are at hand, keep the connection."""
@@ -406,9 +430,9 @@ class Source:
             limit = self._pulse = Pulse(deadline, idle_timeout)
         with _Border(url, secret):
             self._answer = answer = client.open(method, url, headers, body, limit)
-        if not 200 <= answer.status < 300:
-            with answer:
-                raise _api_error(answer, url, secret, read_error)
+            if not 200 <= answer.status < 300:
+                with answer:
+                    raise _api_error(answer, url, secret, read_error)
 
     def beat(self) -> None:
         """Content has come; counts for `idle_timeout`."""
@@ -455,7 +479,7 @@ class _Border:
         pass
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if not isinstance(error, Exception):
+        if not isinstance(error, Exception) or (is_foreign(error) and not isinstance(error, MajordomoError)):
             return
         translated = _translate(error, self._url)
         blot(error, self._secret)
@@ -530,16 +554,17 @@ def _place(location: str) -> str:
 
 def _error_body(answer: Answer) -> str:
     """The start of an error's body; an error with half a body is still that error."""
-    pieces, total = [], 0
+    body = bytearray()
     try:
+        answer.limit(Deadline(min(ERROR_TIME, answer.left())))  # the status is known: its words are worth a moment
         for chunk in answer.chunks():
-            pieces.append(chunk)
-            total += len(chunk)
-            if total >= ERROR_CAP:
+            body += chunk
+            if len(body) >= ERROR_CAP:
                 break
-    except (MajordomoError, OSError, http.client.HTTPException, ValueError):
-        pass
-    return b"".join(pieces)[:ERROR_CAP].decode("utf-8", "replace")
+    except (MajordomoError, OSError, http.client.HTTPException, ValueError) as exc:
+        if is_foreign(exc):
+            raise
+    return bytes(body[:ERROR_CAP]).decode("utf-8", "replace")
 
 
 def _plain_error(status: int, text: str) -> tuple[str, str | None, str | None, float | None]:
@@ -596,11 +621,17 @@ def _until(date: str, since: str | None) -> float | None:
 
 
 def blotted(text: str, secret: str | None) -> str:
-    """A text without a token, in its plain and its percent-encoded form."""
+    """A text without a token, in its plain and its percent-encoded form, in any case, and cut short."""
     if not secret:
         return text
+    import re
+
+    if len(secret) <= SHOWABLE:  # as part of a word it would only make messages unreadable
+        return re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "***", text)
     for form in {secret, quote(secret, safe=""), quote(secret)}:
-        text = text.replace(form, "***")
+        for size in range(len(form), SHOWABLE, -1):
+            if form[:size].lower() in text.lower():
+                text = re.sub(re.escape(form[:size]), "***", text, flags=re.I)
     return text
 
 

@@ -24,7 +24,8 @@ def loads(text: bytes | str, what: str = "the answer") -> Any:
             text = text.decode("utf-8")
         return json.loads(text[1:] if text.startswith("\ufeff") else text)
     except UnicodeDecodeError as exc:
-        raise ProtocolError(f"{what} is not UTF-8: {exc.reason} at byte {exc.start}") from exc
+        # without its cause, which holds all the bytes
+        raise ProtocolError(f"{what} is not UTF-8: {exc.reason} at byte {exc.start}") from None
     except RecursionError as exc:
         raise ProtocolError(f"{what} is JSON nested too deeply to be read") from exc
     except ValueError as exc:

@@ -28,7 +28,7 @@ from .errors import (
     UnsupportedError,
     classify,
 )
-from .health import COOLING_KINDS, key_of
+from .health import COOLING_KINDS, RETRY_AFTER_CAP, key_of
 from .llm import Attempt, Capabilities, images_of
 from .model import Done, Model, TextDelta
 
@@ -88,18 +88,26 @@ class Chain(Model):
     def complete(self, request: Request, deadline: Deadline) -> Response:
         """The answer of the first target that has one."""
         call = _Call(self, request, deadline)
-        response: Response = call.run(lambda target, fitted, limit: _complete(target, fitted, limit))
-        call.answered()
+        try:
+            response: Response = call.run(_complete)
+            call.answered()
+        except BaseException:
+            call.released()  # Ctrl-C, wherever it came
+            raise
         return call.finished(response)
 
     def events(self, request: Request, deadline: Deadline) -> Iterator[StreamEvent]:
         """The events of the first target that gives one."""
         call = _Call(self, request, deadline)
-        events: Iterator[StreamEvent]
-        first, events = call.run(_begin)
-        call.limit.become(call.deadline if call.timed else Deadline(call.span(), "default", call.clock))
         said: list[str] = []
+        events: Iterator[StreamEvent] = iter(())
         try:
+            first, events = call.run(_begin)
+        except BaseException:
+            call.released()
+            raise
+        try:
+            call.limit.become(call.deadline if call.timed else Deadline(call.span(), "default", call.clock))
             yield _last(first, call, said)
             for event in events:
                 yield _last(event, call, said)
@@ -221,7 +229,7 @@ class _Call:
         healthy = {p for p, key in enumerate(keys) if not health.due(key)}
         left = len(healthy) + COOLING_WEIGHT * (len(keys) - len(healthy))
         for position, key in enumerate(keys):
-            admitted = health.admit(key) if position in healthy else "open"
+            admitted = self._admitted(position) if position in healthy else "open"
             if admitted == "open":
                 due = health.due(key)
                 cooling.append(position)
@@ -234,11 +242,18 @@ class _Call:
                 return found
         cooling.sort(key=lambda p: health.due(keys[p]))
         for count, position in enumerate(cooling):
-            probe = health.admit(keys[position]) == "half-open"
+            probe = self._admitted(position) == "half-open"
             found = self._try(position, ask, len(cooling) - count, probe)
             if found is not None:
                 return found
         return None
+
+    def _admitted(self, position: int) -> str:
+        """What `health` says to a try; a probe is ours to free from before we have it."""
+        self._position, self._probe = position, True
+        admitted = self.policy.health.admit(self.chain._keys[position])
+        self._probe = admitted == "half-open"
+        return admitted
 
     def _later_pass(self, again: list[int], ask: Callable[[Any, Request, Deadline], Any]) -> tuple[Any] | None:
         """Those that may pass, in order; who must wait for its Retry-After lets the others go first."""
@@ -335,6 +350,7 @@ class _Call:
         """The attempt under way ends without a verdict."""
         if self._probe:
             self.policy.health.released(self.chain._keys[self._position])
+            self._probe = False
 
     def finished(self, response: Response) -> Response:
         """The response with the story of the call on it."""
@@ -359,7 +375,7 @@ class _Call:
         return self._ready_at.get(position, 0.0) - self.clock() < self._longest_wait()
 
     def _longest_wait(self) -> float:
-        return self.deadline.left() if self.timed else LONGEST_UNASKED_WAIT
+        return min(self.deadline.left(), RETRY_AFTER_CAP) if self.timed else LONGEST_UNASKED_WAIT
 
     def _sleep(self, seconds: float) -> bool:
         """Wait; False, at once, if that does not fit what is left."""

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import os
 import time
-from threading import Lock
+from threading import RLock
 
-from .errors import ErrorKind
+from .errors import ConfigError, ErrorKind
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from dataclasses import dataclass, replace
-    from typing import Callable
+    from typing import Any, Callable
 else:
     from ._frozen import dataclass, replace
 
@@ -26,7 +26,7 @@ FIRST = 1.0  # seconds of the first cooldown; each consecutive failure doubles i
 CAP = 300.0
 QUOTA = 300.0  # an exhausted quota does not come back in a second
 RETRY_AFTER_CAP = 24 * 3600.0
-PROBE_CAP = 3600.0  # a probe nobody ended (its process is gone) is given up after this
+PROBE_CAP = 120.0  # after this a probe that has not ended does not keep others away any more
 
 COOLING_KINDS = frozenset(
     (ErrorKind.TRANSIENT, ErrorKind.RATE_LIMITED, ErrorKind.QUOTA, ErrorKind.AUTH, ErrorKind.NOT_FOUND)
@@ -85,7 +85,7 @@ class MemoryHealth:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
         self._cooldowns: dict[str, Cooldown] = {}
-        self._lock = Lock()
+        self._lock = RLock()
         self._pid = os.getpid()
 
     def due(self, key: str) -> float:
@@ -147,6 +147,8 @@ class MemoryHealth:
     def reset(self, key: str | None = None) -> None:
         """Forget one target (by its key or its name as in a spec), or everything."""
         if key is not None:
+            if not isinstance(key, str):
+                raise ConfigError(f"a target's name is text, not {type(key).__name__}")
             provider, slash, rest = key.partition("/")
             key = provider.lower().replace("_", "-") + slash + rest
         with self._guard():
@@ -154,10 +156,13 @@ class MemoryHealth:
                 if key is None or known == key or known.rpartition(" ")[0] == key:
                     del self._cooldowns[known]
 
-    def _guard(self) -> Lock:
-        """The lock; a fresh one in a forked child, whose parent may have held it at the fork."""
+    def _guard(self) -> Any:
+        """The lock; a signal handler or a finalizer may take it once more.
+
+        A forked child has a fresh one, for its parent may have held it at the fork.
+        """
         if self._pid != os.getpid():
-            self._lock = Lock()  # first, or another thread would take the old one for its own
+            self._lock = RLock()  # first, or another thread would take the old one for its own
             self._pid = os.getpid()
         return self._lock
 

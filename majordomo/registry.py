@@ -79,7 +79,8 @@ class Registry:
             for name, value in limits.items():
                 if value is not None:
                     as_timeout(value, name)
-        for name, given, method in (("environ", environ, "get"), ("health", health, "due")):
+        needed = (("environ", environ, "get"), ("health", health, "due"), ("ssl_context", ssl_context, "wrap_socket"))
+        for name, given, method in needed:
             if given is not None and not callable(getattr(given, method, None)):
                 raise ConfigError(f"{name} cannot be {type(given).__name__}")
         for name, hook in (("on_attempt", on_attempt), ("clock", clock), ("sleep", sleep), ("random", random)):

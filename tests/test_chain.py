@@ -1140,3 +1140,11 @@ def test_nothing_is_written_to_the_standard_streams(capfd):
     with FakeServer(Status(500, "no"), Reply("Hello.")) as server:
         real({"LLM_BOX": server.dsn()}).parse("box/m").generate("Hi", timeout=5)
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_wait_of_ages_is_not_begun():
+    """Even a caller who waits for ever does not wait for a Retry-After of ages."""
+    lab = Lab({"a": [APIError(429, retry_after=1e300), "late"]})
+    with pytest.raises(APIError):
+        lab.chain.generate("Hi", timeout=math.inf)
+    assert lab.clock.slept == []

@@ -318,3 +318,11 @@ def test_nothing_is_kept_of_the_healthy(health):
         health.admit(f"t{number} u")
         health.succeeded(f"t{number} u")
     assert sys.getsizeof(health._cooldowns) == sys.getsizeof({})
+
+
+def test_a_handler_may_look_in_the_middle(health):
+    """A signal handler or a finalizer that runs while the lock is held does not wait for it for ever."""
+    with health._guard():
+        health.failed(KEY, ErrorKind.TRANSIENT, 0.0)
+        health.reset()
+    assert health.snapshot() == {}

@@ -6,6 +6,7 @@ import gzip
 import http.client
 import os
 import pickle
+import signal
 import socket
 import ssl
 import threading
@@ -412,6 +413,45 @@ def test_an_upload_that_is_refused_early(server, keep):
         listener.close()
 
 
+def test_an_upload_that_nobody_reads():
+    """A server that takes the connection and none of the request does not outlast the timeout."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        model = Registry({"LLM_BOX": f"openai+http://127.0.0.1:{listener.getsockname()[1]}"}, retries=0).parse("box/m")
+        begin = time.monotonic()
+        with pytest.raises(DeadlineError):
+            model.generate("x" * 20_000_000, timeout=1.5)
+        assert time.monotonic() - begin < 2.5
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timers here")
+@pytest.mark.parametrize("cls", [TimeoutError, OSError, ValueError, RuntimeError])
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_what_a_signal_handler_raises_passes_through(server, cls, stream):
+    """It is the program's own, even where it looks like a socket's."""
+
+    def alarm(*args: object) -> None:
+        raise cls("my alarm")
+
+    server.add(hang(REPLY, after=200))
+    before = signal.signal(signal.SIGALRM, alarm)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        with pytest.raises(cls, match="my alarm") as caught:
+            ask(model_of(server), stream)
+        assert type(caught.value) is cls
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_an_error_in_an_encoding_that_nobody_knows(server):
+    """The status counts, though its body cannot be read."""
+    server.add(Status(401, b"xx", {"Content-Encoding": "br"}))
+    with pytest.raises(APIError) as caught:
+        ask(model_of(server), False)
+    assert classify(caught.value) is ErrorKind.AUTH
+
+
 def test_informational_answers(server):
     """What comes before the answer is passed over."""
     body = b'{"choices": [{"message": {"content": "late"}, "finish_reason": "stop"}]}'
@@ -522,6 +562,10 @@ ECHOES = {
     "in the status line": Raw(f"{TOKEN} what\r\n\r\n".encode()),
     "in a 200 that is no JSON": Status(200, f"{TOKEN}"),
     "percent-encoded": Status(403, TOKEN.replace("/", "%2F").replace("+", "%2B")),
+    "cut short": Status(200, f"Incorrect API key provided, the key was this one: {TOKEN}"),
+    "across the end of a message": Status(500, "x" * 290 + TOKEN + "x" * 4000 + TOKEN),
+    "in lower case": Status(200, {"error": {"message": "m", "code": TOKEN, "type": TOKEN}}),
+    "escaped": Status(401, TOKEN.join(['{"error": {"message": "', '"}}']).replace("/", "\\/").replace("+", "\\u002B")),
     "in an encoding": Status(200, b"x", {"Content-Encoding": TOKEN}),
     "in a stream": Raw(
         SSE + b'%x\r\ndata: {"error": {"message": "%s"}}\n\n\r\n0\r\n\r\n' % (len(TOKEN) + 34, TOKEN.encode())
@@ -536,8 +580,31 @@ def test_a_token_that_the_server_echoes(server, name, stream):
     server.add(ECHOES[name])
     with pytest.raises(MajordomoError) as caught:
         ask(model_of(server), stream)
-    assert TOKEN not in printed(caught.value)
-    assert TOKEN.replace("/", "%2F").replace("+", "%2B") not in printed(caught.value)
+    shown = printed(caught.value).lower()
+    assert TOKEN.lower()[:9] not in shown
+    assert TOKEN.lower().replace("/", "%2f").replace("+", "%2b") not in shown
+
+
+@pytest.mark.parametrize("name", ECHOES)
+@pytest.mark.parametrize("work", ["list_models", "running", "unload"])
+def test_a_token_that_a_management_answer_echoes(server, name, work):
+    """What is no answer of a model shows no token either."""
+    step = ECHOES[name]
+    for path in ("/models", "/running", "/unload"):
+        server.add(step, step, path=path)
+    box = Registry({"LLM_BOX": server.dsn("llama-swap", TOKEN)}).provider("box")
+    try:
+        getattr(box, work)()
+    except MajordomoError as exc:
+        assert TOKEN.lower()[:9] not in printed(exc).lower()
+
+
+@pytest.mark.parametrize("token", ["t", "tok"])
+def test_a_short_token_leaves_messages_readable(server, token):
+    """A token that is part of many words is blotted out only where it stands alone."""
+    server.add(Status(500, f"the tokens stand, {token}, and fall"))
+    with pytest.raises(APIError, match=r"the tokens stand, \*\*\*, and fall"):
+        Registry({"LLM_BOX": server.dsn("openai", token)}, retries=0).parse("box/m").generate("Hi")
 
 
 def test_messages_are_one_short_line(server):
@@ -604,6 +671,29 @@ def test_a_tunnel_for_tls(proxied, monkeypatch):
         ask(model, False)
     assert classify(caught.value) is ErrorKind.CONFIG
     assert "tok" not in printed(caught.value).replace("token", "")
+
+
+def test_a_proxy_cannot_speak_for_the_server(monkeypatch):
+    """What a proxy sends behind its consent to a tunnel is never taken for the answer behind TLS."""
+    forged = b'{"choices": [{"message": {"content": "forged"}, "finish_reason": "stop"}]}'
+    consent = b"HTTP/1.1 200 OK\r\n\r\n" + OK + b"Content-Length: %d\r\n\r\n%s" % (len(forged), forged)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def consenting() -> None:
+            sock, _ = listener.accept()
+            with sock:
+                sock.recv(65536)
+                sock.sendall(consent)
+                sock.recv(65536)
+
+        thread = threading.Thread(target=consenting)
+        thread.start()
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{listener.getsockname()[1]}")
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        with pytest.raises(TransportError, match="before the tunnel"):
+            ask(Registry({"LLM_BOX": "openai://tok@box.example"}, retries=0).parse("box/m"), False)
+        thread.join()
 
 
 @pytest.mark.parametrize("value", ["socks5://127.0.0.1:1080", "http://", "http://[::1", "ftp://x"])
@@ -739,6 +829,58 @@ def test_bytes_that_come_late(server):
     assert ask(model, False).startswith("Hello")
 
 
+@pytest.mark.parametrize(
+    "step", [hang(Status(401, "half a body"), after=-4), drip(Status(401, "half a body"), 0.5, after=-4)]
+)
+def test_an_error_whose_body_never_ends(server, step, monkeypatch):
+    """The status is known: the rest of the body gets a moment, not the whole timeout."""
+    monkeypatch.setattr(transport, "ERROR_TIME", 0.1)
+    server.add(step)
+    with pytest.raises(APIError) as caught:
+        ask(model_of(server), False, timeout=30)
+    assert classify(caught.value) is ErrorKind.AUTH
+
+
+def test_answers_without_a_body(server):
+    """A 204 has none, whatever its headers say; 101 is no answer at all."""
+    server.add(Raw(b"HTTP/1.1 204 No\r\nTransfer-Encoding: chunked\r\n\r\n", keep=True))
+    with pytest.raises(ProtocolError):
+        ask(model_of(server), False, timeout=5)
+    server.add(Raw(b"HTTP/1.1 101 Switching\r\n\r\n", keep=True))
+    with pytest.raises(TransportError):
+        ask(model_of(server), False, timeout=5)
+
+
+def test_many_tiny_chunks(server):
+    """A body in the smallest of chunks takes no more memory than its bytes."""
+    body = b'{"choices": [{"message": {"content": "' + b"x" * 200_000 + b'"}, "finish_reason": "stop"}]}'
+    server.add(Status(200, [body[at : at + 2] for at in range(0, len(body), 2)]))
+    assert len(ask(model_of(server), False, timeout=30)) == 200_000
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_leaving_a_stream_while_a_child_lives(server):
+    """The server hears that a stream was left, although a forked child holds a copy of its socket."""
+    server.add(hang(REPLY, after=700))
+    stream = model_of(server).stream("Hi")
+    next(stream)
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(writing)
+        os.read(reading, 1)
+        os._exit(0)
+    stream.close()
+    deadline = time.monotonic() + 5
+    while server._open and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.close(writing)
+    os.close(reading)
+    os.waitpid(child, 0)
+    assert not server._open
+
+
 def test_an_error_of_absurd_size(server):
     """Of an error's body no more is read than somebody will look at."""
     server.add(endless(b"x" * 65536, Raw(b"HTTP/1.1 500 Oops\r\n\r\n"), after=None))
@@ -780,13 +922,19 @@ def test_foreign_exceptions_pass_through(server, monkeypatch):
         ask(model_of(server), False)
 
 
-@pytest.mark.parametrize("url", ["0.0.0.0", "::1", "[::1]", "LOCALHOST", "127.1.2.3", "a.localhost"])
+@pytest.mark.parametrize(
+    "url",
+    "0.0.0.0 ::1 [::1] LOCALHOST 127.1.2.3 a.localhost localhost. 127.1 0 2130706433 0x7f000001"
+    " [0:0:0:0:0:0:0:1] [::ffff:127.0.0.1] [::]".split(),
+)
 def test_loopback_names(url):
     """All spellings of this machine count as loopback."""
     assert transport.is_loopback(url)
 
 
-@pytest.mark.parametrize("url", ["box", "example.com", "127.example.com", "10.0.0.1", "localhost.example.com"])
+@pytest.mark.parametrize(
+    "url", ["box", "example.com", "127.example.com", "10.0.0.1", "localhost.example.com", "[fe80::1]", "1.2.3.4"]
+)
 def test_other_names(url):
     """What only looks like this machine does not."""
     assert not transport.is_loopback(url)

@@ -1306,3 +1306,23 @@ def test_a_token_that_a_server_echoes_in_a_200_is_blotted(server, how, cut):
         model.generate("Hi") if how == "generate" else list(model.stream("Hi"))
     shown = [str(caught.value), repr(caught.value), repr(vars(caught.value)), repr(caught.value.args)]
     assert not any(token in text for text in shown)
+
+
+def test_other_answers_of_several_are_passed_over():
+    """With `n` in `extra` a stream holds several answers; the first one is the answer."""
+    decoder = wire.StreamDecoder(LOOKALIKE)
+    for index, text in ((0, "A"), (1, "B"), (0, "a")):
+        decoder.feed("", json.dumps({"choices": [{"index": index, "delta": {"content": text}}]}).encode())
+    decoder.feed("", b'{"choices": [{"index": 1, "delta": {}, "finish_reason": "length"}]}')
+    assert not decoder.finished
+    decoder.feed("", b'{"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}')
+    decoder.close()
+    assert (decoder.response().text, decoder.response().stop_reason) == ("Aa", "stop")
+
+
+def test_a_schema_that_holds_itself():
+    """What cannot be written is told, not a RecursionError."""
+    schema: dict = {"type": "object", "properties": {}, "additionalProperties": False, "required": ["a"]}
+    schema["properties"]["a"] = schema
+    with pytest.raises(MajordomoError):
+        wire.encode(Request("Hi", schema=schema), "m", LOOKALIKE)

@@ -315,3 +315,21 @@ def test_all_errors_here_are_of_the_tree():
             _shared.parse_json_answer(text)
         except MajordomoError:
             pass
+
+
+def test_white_space_is_not_held_for_ever():
+    """A server that sends nothing but blanks costs neither memory nor more time with each."""
+    splitter = _shared.ThinkSplitter()
+    given = [splitter.feed(" " * 1000)[1] for _ in range(100)]
+    assert sum(map(len, given)) >= 99_000
+
+
+def test_a_flood_of_pieces_costs_no_more_with_each():
+    """Neither a long call in many pieces nor a flood of calls makes the assembling slow."""
+    calls = _shared.ToolCalls()
+    calls.add(None, "", "f", "[" + "1," * 1_000_000)
+    for _ in range(20_000):
+        calls.add(None, "", "f", "1}")
+    with pytest.raises(ProtocolError, match="more than"):
+        for number in range(2000):
+            calls.add(number, f"id{number}", "g", "{}")

@@ -11,7 +11,16 @@ from __future__ import annotations
 from .. import _http, _json
 from .._frozen import copied
 from ..deadline import Deadline, as_timeout
-from ..errors import APIError, ConfigError, DSNError, MajordomoError, ProtocolError, TransportError, TruncatedError
+from ..errors import (
+    APIError,
+    ConfigError,
+    DeadlineError,
+    DSNError,
+    MajordomoError,
+    ProtocolError,
+    TransportError,
+    TruncatedError,
+)
 from ..llm import Capabilities
 from ..model import MANAGE_TIMEOUT, Done, Model, Provider
 
@@ -84,15 +93,20 @@ class HTTPProvider(Provider):
             "read_error": self.wire.read_error,
         }
 
-    def manage(self, method: str, path: str, timeout: float | None) -> bytes:
+    def manage(self, method: str, path: str, timeout: float | Deadline | None) -> bytes:
         """Ask for something that is no answer of a model; the body as it came."""
-        self.ready()
-        deadline = Deadline(MANAGE_TIMEOUT if timeout is None else as_timeout(timeout))
+        deadline = timeout if isinstance(timeout, Deadline) else self.deadline(timeout)
         try:
+            self.ready()
             return _http.fetch(self.client, method, self.base_url + path, **self.how(deadline))
         except MajordomoError as exc:
             exc.target = self.name
+            self.blot(exc)
             raise
+
+    def deadline(self, timeout: float | None) -> Deadline:
+        """The deadline of something that is no answer of a model."""
+        return Deadline(MANAGE_TIMEOUT if timeout is None else as_timeout(timeout))
 
     def manage_json(self, method: str, path: str, timeout: float | None, what: str) -> Any:
         """Ask as `manage` does, for JSON; an error in a 200 is raised."""
@@ -214,6 +228,7 @@ def _deltas(source: _http.Source, decoder: Any, deadline: Deadline) -> Iterator[
     try:
         for chunk in source:
             for name, data in feed(chunk):
+                deadline.require()  # a chunk may hold thousands of events
                 found = take(name, data)
                 if found:
                     yield found
@@ -222,7 +237,7 @@ def _deltas(source: _http.Source, decoder: Any, deadline: Deadline) -> Iterator[
             if decoder.finished and not finished:
                 finished = True
                 source.limit(Deadline(min(AFTER_FINISH, deadline.require()), deadline.limit))
-    except (TransportError, TruncatedError, ProtocolError, TimeoutError):
+    except (TransportError, TruncatedError, ProtocolError, APIError, DeadlineError):
         if not decoder.finished:
             raise
         source.close()

@@ -59,16 +59,17 @@ class LlamaSwap(HTTPProvider):
             return self._said(self._unload_all(timeout))
         if not isinstance(model, str) or not model.strip("/") or {".", ".."} & set(model.split("/")):
             raise ConfigError("unload takes a model's name, or nothing to unload all")
-        path = "/api/models/unload/" + quote(model.strip("/"), safe="/:@")
+        path = "/api/models/unload/" + quote(model.strip("/"), safe="/:@", errors="replace")
         return self._said(self.manage("POST", path, timeout))
 
     def _unload_all(self, timeout: float | None) -> bytes:
+        deadline = self.deadline(timeout)
         try:
-            return self.manage("POST", "/api/models/unload", timeout)
+            return self.manage("POST", "/api/models/unload", deadline)
         except APIError as exc:
             if exc.status not in (404, 405):
                 raise
-            return self.manage("GET", "/unload", timeout)  # before 2025-09 there was no other
+            return self.manage("GET", "/unload", deadline)  # before 2025-09 there was no other
 
     def _said(self, body: bytes) -> Any:
         """An answer that is JSON or text; a web page is neither."""

@@ -15,6 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+MOST_CALLS = 1000  # of one answer
 THINK_OPEN = "<think>"
 THINK_CLOSE = "</think>"
 
@@ -113,6 +114,8 @@ class ToolCalls:
         position = self._by_index.get(index) if isinstance(index, int) else len(self._calls) - 1
         if position is None or position < 0 or self._is_new(self._calls[position], id, name):
             position = len(self._calls)
+            if position >= MOST_CALLS:
+                raise ProtocolError(f"the answer holds more than {MOST_CALLS} tool calls")
             self._calls.append({"id": "", "name": "", "arguments": []})
         if isinstance(index, int):
             self._by_index[index] = position
@@ -137,7 +140,7 @@ class ToolCalls:
             return False
         if not call["arguments"] or name != call["name"]:
             return bool(call["arguments"])
-        return not call["id"] and _is_whole("".join(call["arguments"]))
+        return not call["id"] and sum(map(len, call["arguments"][-50:])) < 10_000 and _is_whole(call["arguments"])
 
     def __len__(self) -> int:
         return len(self._calls)
@@ -153,10 +156,12 @@ class ToolCalls:
         return with_unique_ids(calls)
 
 
-def _is_whole(text: str) -> bool:
-    """Whether arguments need no further piece."""
+def _is_whole(pieces: list[str]) -> bool:
+    """Whether arguments need no further piece; what has come in many pieces is not asked."""
+    if len(pieces) > 50 or not pieces[-1].rstrip().endswith("}"):
+        return False
     try:
-        return isinstance(_json.loads(text), dict)
+        return isinstance(_json.loads("".join(pieces)), dict)
     except ProtocolError:
         return False
 
@@ -180,6 +185,9 @@ class ThinkSplitter:
         held = self._held + text
         self._held = ""
         if self._state == "start":
+            if len(held) > 1000 and not text.strip():  # nobody thinks behind so much white space
+                self._state = "text"
+                return "", held
             shown = held.lstrip()
             if THINK_OPEN.startswith(shown[: len(THINK_OPEN)]) and len(shown) < len(THINK_OPEN):
                 self._held = held

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 from .. import _json
-from ..errors import APIError, ProtocolError, TruncatedError, UnsupportedError
+from ..errors import APIError, ConfigError, ProtocolError, TruncatedError, UnsupportedError
 from ..llm import Image, Message, Response, Text, Thinking, ToolCall, ToolResult, Usage, merge
 from ..model import TextDelta, ThinkingDelta, ToolCallDelta
 from ._shared import (
@@ -215,7 +215,11 @@ def _encode_schema(schema: Any) -> dict[str, Any]:
     if not isinstance(schema, dict):
         raise UnsupportedError(f"schema is a JSON Schema as a dict, not {type(schema).__name__}")
     name = re.sub(r"[^A-Za-z0-9_-]+", "_", text_of(schema.get("title")))[:64] or "answer"
-    return {"type": "json_schema", "json_schema": {"name": name, "schema": schema, "strict": _is_strict(schema)}}
+    try:
+        strict = _is_strict(schema)
+    except RecursionError:
+        raise ConfigError("the schema is nested too deeply, or holds itself") from None
+    return {"type": "json_schema", "json_schema": {"name": name, "schema": schema, "strict": strict}}
 
 
 def _is_strict(schema: Any, root: bool = True) -> bool:
@@ -404,6 +408,8 @@ class StreamDecoder:
                 self._count(payload)
                 return []
             raise_error(choice)
+        if choice.get("index"):  # another answer of several (`n` in extra); ours is the first
+            return []
         delta = choice.get("delta")
         if not isinstance(delta, dict):
             delta = choice.get("message")
@@ -583,7 +589,7 @@ _PATTERNS = (
     ((400, 404, 500), r".{0,80}(image input is not supported|does not support (image|vision))", "images_not_supported"),
     ((404,), r".{0,60}no endpoints found that support image input", "images_not_supported"),  # OpenRouter
     ((500,), r"(failed to parse|unable to generate parser)", "invalid_request"),  # llama-server, permanent
-    ((500,), r".{0,60}not supported", "not_supported_error"),  # llama-server, permanent
+    ((500,), r"(?!unspecific error).{0,60}not supported", "not_supported_error"),  # llama-server, permanent
     ((400,), r"could not finish the message because max_tokens", "max_tokens"),
     ((400,), r"could not find suitable inference handler", "model_not_found"),  # llama-swap before v218
     ((400,), r"(model .{0,120}(not found|does not exist))", "model_not_found"),
