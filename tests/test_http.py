@@ -924,8 +924,22 @@ def test_foreign_exceptions_pass_through(server, monkeypatch):
 
 @pytest.mark.parametrize(
     "url",
-    "0.0.0.0 ::1 [::1] LOCALHOST 127.1.2.3 a.localhost localhost. 127.1 0 2130706433 0x7f000001"
-    " [0:0:0:0:0:0:0:1] [::ffff:127.0.0.1] [::]".split(),
+    [
+        "0.0.0.0",
+        "::1",
+        "[::1]",
+        "LOCALHOST",
+        "127.1.2.3",
+        "a.localhost",
+        "localhost.",
+        "127.1",
+        "0",
+        "2130706433",
+        "0x7f000001",
+        "[0:0:0:0:0:0:0:1]",
+        "[::ffff:127.0.0.1]",
+        "[::]",
+    ],
 )
 def test_loopback_names(url):
     """All spellings of this machine count as loopback."""
