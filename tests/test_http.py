@@ -420,7 +420,7 @@ def test_an_upload_that_nobody_reads():
         begin = time.monotonic()
         with pytest.raises(DeadlineError):
             model.generate("x" * 20_000_000, timeout=1.5)
-        assert time.monotonic() - begin < 2.5
+        assert time.monotonic() - begin < 2.8
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timers here")
@@ -825,7 +825,10 @@ def test_bytes_that_come_late(server):
     )
     model = model_of(server)
     assert ask(model, False) == "honest"
-    time.sleep(0.05)
+    (kept,) = next(iter(model.targets[0]._provider.client._servers.values())).idle
+    deadline = time.monotonic() + 5
+    while kept.idle and time.monotonic() < deadline:
+        time.sleep(0.01)
     assert ask(model, False).startswith("Hello")
 
 
