@@ -277,7 +277,20 @@ _CLOSED = _Closed()
 
 
 # Where what a socket raises comes from; from any other place it is the program's own.
-_OURS = frozenset(("socket", "ssl", "http.client", "urllib.request", "select", "selectors", "codecs", "encodings.idna"))
+_OURS = frozenset(
+    [
+        "socket",
+        "ssl",
+        "select",
+        "selectors",
+        "codecs",
+        "encodings.idna",
+        "ipaddress",
+        "http.client",
+        "urllib.request",
+        "urllib.parse",
+    ]
+)
 
 
 def is_foreign(error: BaseException) -> bool:

@@ -19,6 +19,7 @@ from urllib.parse import quote, unquote, urlsplit
 from . import _json
 from ._connection import Connection, Route, is_foreign, now
 from .deadline import Deadline, Pulse
+from .dsn import split_host
 from .errors import APIError, ConfigError, MajordomoError, ProtocolError, TransportError, TruncatedError
 from .wires._shared import one_line
 
@@ -89,8 +90,9 @@ class Client:
             self._pid = os.getpid()
         found = self._servers.get((scheme, netloc))
         if found is None:
-            host, port = _host_port(netloc, 443 if scheme == "https" else 80)
-            found = self._servers.setdefault((scheme, netloc), _Server(self._route(scheme, host, port), self._pid))
+            host, port = split_host(netloc)
+            route = self._route(scheme, host, int(port) if port else 443 if scheme == "https" else 80)
+            found = self._servers.setdefault((scheme, netloc), _Server(route, self._pid))
         return found
 
     def connection(self, server: _Server, deadline: Deadline | Pulse) -> tuple[Connection, bool]:
@@ -217,7 +219,8 @@ class _Handler(urllib.request.BaseHandler):
             except (ConnectionError, http.client.BadStatusLine) as exc:
                 # RemoteDisconnected is both. A connection that died while nobody used it
                 # may be replaced, once, and only while no byte of the answer has come.
-                gone = reused and not connection.heard and isinstance(exc, ConnectionError)
+                died = isinstance(exc, ConnectionError) and not is_foreign(exc)
+                gone = died and reused and not connection.heard
                 connection.close()
                 if not gone:
                     raise
@@ -227,13 +230,6 @@ class _Handler(urllib.request.BaseHandler):
             connection, reused = Connection(route, deadline, client.context), False
 
     https_open = http_open
-
-
-def _host_port(netloc: str, default: int) -> tuple[str, int]:
-    host, colon, port = netloc.rpartition(":")
-    if colon and not port.endswith("]"):
-        return host, int(port)
-    return netloc, default
 
 
 class Answer:
@@ -248,10 +244,6 @@ class Answer:
         self.status = inner.status
         self.headers = inner.headers
         self._encoding = (inner.headers.get("Content-Encoding") or "identity").strip().lower()
-
-    def info(self) -> Any:
-        """The headers, under the name that urllib knows."""
-        return self.headers
 
     def chunks(self, cap: int = CAP) -> Iterator[bytes]:
         """The body, piece by piece as it comes.
@@ -311,8 +303,9 @@ class Answer:
         try:
             if inner.chunked and len(inner.read1(1024)) == 0 and inner.isclosed():
                 return self._keep()
-        except (MajordomoError, OSError, http.client.HTTPException):
-            pass
+        except (MajordomoError, OSError, http.client.HTTPException) as exc:
+            if is_foreign(exc):
+                raise
         self.close()
 
     def _keep(self) -> None:

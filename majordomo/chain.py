@@ -100,7 +100,7 @@ class Chain(Model):
         """The events of the first target that gives one."""
         call = _Call(self, request, deadline)
         said: list[str] = []
-        events: Iterator[StreamEvent] = iter(())
+        events: Iterator[StreamEvent]
         try:
             first, events = call.run(_begin)
         except BaseException:
@@ -193,7 +193,6 @@ class _Call:
         self.deadline = deadline
         self.timed = deadline.limit != "default" or deadline.span < math.inf
         self.attempts: list[Attempt] = []
-        self.warnings: tuple[str, ...] = ()
         self.told = False
         self.limit = deadline
         self._errors: dict[int, MajordomoError] = {}
@@ -325,6 +324,7 @@ class _Call:
         if wait is not None:
             self._ready_at[position] = self.clock() + wait
         if kind in COOLING_KINDS:
+            self._probe = False  # decided
             self.policy.health.failed(self.chain._keys[position], kind, self._started, wait)
         else:
             self.released()
@@ -336,7 +336,7 @@ class _Call:
 
     def answered(self) -> None:
         """The attempt under way has answered."""
-        self.told = True
+        self.told, self._probe = True, False
         self.policy.health.succeeded(self.chain._keys[self._position])
         self._note(self._position, "answered", None, None, self.clock() - self._started)
 

@@ -140,10 +140,7 @@ class ToolCalls:
             return False
         if not call["arguments"] or name != call["name"]:
             return bool(call["arguments"])
-        return not call["id"] and sum(map(len, call["arguments"][-50:])) < 10_000 and _is_whole(call["arguments"])
-
-    def __len__(self) -> int:
-        return len(self._calls)
+        return not call["id"] and _is_whole(call["arguments"])
 
     def name(self, position: int) -> tuple[str, str]:
         """What is known of a call: its id and its name."""
@@ -157,8 +154,8 @@ class ToolCalls:
 
 
 def _is_whole(pieces: list[str]) -> bool:
-    """Whether arguments need no further piece; what has come in many pieces is not asked."""
-    if len(pieces) > 50 or not pieces[-1].rstrip().endswith("}"):
+    """Whether arguments need no further piece; those that are many or long are not read again for each."""
+    if len(pieces) > 50 or sum(map(len, pieces)) > 10_000 or not pieces[-1].rstrip().endswith("}"):
         return False
     try:
         return isinstance(_json.loads("".join(pieces)), dict)
