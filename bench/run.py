@@ -6,11 +6,12 @@ import platform
 
 import _measure
 import call
+import pictures
 import process
 import scale
 
 if __name__ == "__main__":
     print(f"Python {platform.python_version()}, CPU time, medians of runs that took turns\n")
     _measure.row("what", "figure", "goal")
-    for module in (process, call, scale):
+    for module in (process, call, scale, pictures):
         module.main()

@@ -34,6 +34,7 @@ _HOMES = {
         "UnsupportedError",
         "classify",
     ),
+    "imagegen": ("ImageRequest", "ImageResponse"),
     "llm": (
         "Attempt",
         "Capabilities",
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
     from . import testing as testing
     from .dsn import *
     from .errors import *
+    from .imagegen import *
     from .llm import *
     from .model import *
     from .registry import *

@@ -185,7 +185,7 @@ class Connection:
                 code="certificate",
             ) from exc
 
-    def exchange(self, head: bytes, body: bytes | None, method: str) -> http.client.HTTPResponse:
+    def exchange(self, head: bytes, body: bytes | bytearray | None, method: str) -> http.client.HTTPResponse:
         """Send a request and read the answer's head.
 
         A server that answers before it has read all of a large body (413) is heard.
@@ -220,7 +220,7 @@ class Connection:
                 break
         raise http.client.HTTPException("nothing but 1xx answers")
 
-    def send(self, data: bytes) -> bool:
+    def send(self, data: bytes | bytearray) -> bool:
         """Send it all; False if the server answered before it had everything."""
         view, wire = memoryview(data), self._wire
         while view:

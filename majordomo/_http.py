@@ -63,6 +63,7 @@ class Client:
         self._context = ssl_context
         self._ca = ca
         self._proxies: dict[str, str] | None = None if proxies else {}
+        self._stranger: Client | None = None
         self._servers: dict[tuple[str, str], _Server] = {}
         self._pid = os.getpid()
         self._opener = urllib.request.OpenerDirector()
@@ -70,7 +71,12 @@ class Client:
         self._opener.add_handler(_Handler(self))
 
     def open(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, deadline: Deadline | Pulse
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | bytearray | None,
+        deadline: Deadline | Pulse,
     ) -> Answer:
         """Send a request; the answer's head has come, its body has not been read."""
         request = urllib.request.Request(url, body, method=method, origin_req_host="")  # cookies are not ours
@@ -78,6 +84,12 @@ class Client:
         request.deadline = deadline  # type: ignore[attr-defined]
         answer: Answer = self._opener.open(request)
         return answer
+
+    def stranger(self) -> Client:
+        """A client for hosts that a server names: it has none of the certificates that this one may hold."""
+        if self._stranger is None:
+            self._stranger = Client(user_agent=self.user_agent, proxies=self._proxies != {})
+        return self._stranger
 
     def server(self, scheme: str, netloc: str) -> _Server:
         """What is known of a server: the way to it, and its idle connections.
@@ -388,17 +400,22 @@ def stream(
     secret: str | None = None,
     read_error: ReadError | None = None,
     idle_timeout: float | None = None,
+    cap: int = CAP,
 ) -> Source:
-    """Send `payload` (None for no body) as JSON and hand out the 2xx answer as a `Source`.
+    """Send `payload` as JSON (None for no body, bytes as they are) and hand out the 2xx answer as a `Source`.
 
     secret: a token that the server may echo; it is blotted out of every error.
     read_error: reads (status, body) of an error into (message, code, param, retry_after).
-    Raises APIError for any other status, 3xx included, TransportError, TruncatedError,
-    ProtocolError and DeadlineError; nothing from below.
+    cap: bytes of the answer above which it is a ProtocolError. Raises APIError for any
+    other status, 3xx included, TransportError, TruncatedError, ProtocolError and
+    DeadlineError; nothing from below.
     """
-    body = None if payload is None else _json.dumps(payload).encode("ascii")
+    if payload is None or isinstance(payload, (bytes, bytearray)):
+        body = payload
+    else:
+        body = _json.dumps(payload).encode("ascii")
     sent = {**_DEFAULT, "User-Agent": client.user_agent, **(headers or {})}
-    return Source(client, method, url, sent, body, deadline, secret, read_error, idle_timeout)
+    return Source(client, method, url, sent, body, deadline, secret, read_error, idle_timeout, cap)
 
 
 class Source:
@@ -410,13 +427,14 @@ class Source:
         method: str,
         url: str,
         headers: Mapping[str, str],
-        body: bytes | None,
+        body: bytes | bytearray | None,
         deadline: Deadline,
         secret: str | None,
         read_error: ReadError | None,
         idle_timeout: float | None,
+        cap: int,
     ) -> None:
-        self._secret, self._url = secret, url
+        self._secret, self._url, self._cap = secret, url, cap
         self._pulse: Pulse | None = None
         limit: Deadline | Pulse = deadline
         if idle_timeout is not None:
@@ -435,11 +453,11 @@ class Source:
     def read(self) -> bytes:
         """The whole body."""
         with _Border(self._url, self._secret):
-            return self._answer.read()
+            return self._answer.read(self._cap)
 
     def __iter__(self) -> Iterator[bytes]:
         with _Border(self._url, self._secret):
-            yield from self._answer.chunks()
+            yield from self._answer.chunks(self._cap)
 
     def limit(self, deadline: Deadline) -> None:
         """From here on, this deadline holds."""

@@ -6,7 +6,7 @@ calls is `health`'s. A call makes at most `retries` + 1 passes over its targets:
     pass 1      every target in order, those that cool down last, soonest due first
     pass 2...   those that failed in a way that may pass, after a backoff
 
-Answers and streams go through the same loop. It ends when a target has
+Answers, streams and drawings go through the same loop. It ends when a target has
 begun to answer; a stream that breaks after that is the reader's to know.
 """
 
@@ -30,7 +30,7 @@ from .errors import (
 )
 from .health import COOLING_KINDS, RETRY_AFTER_CAP, key_of
 from .llm import Attempt, Capabilities, images_of
-from .model import Done, Model, TextDelta
+from .model import Done, ImageModel, Model, TextDelta
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,12 +39,13 @@ if TYPE_CHECKING:
     from typing import Any, Callable
 
     from .health import MemoryHealth
-    from .llm import Request, Response
+    from .imagegen import ImageRequest
+    from .llm import Request
     from .model import StreamEvent
 else:
     from ._frozen import dataclass
 
-__all__ = ["Chain", "Policy"]
+__all__ = ["Chain", "ImageChain", "Policy"]
 
 COOLING_WEIGHT = 0.25  # of the time, beside a healthy target: it must have a turn, and may well be dead still
 LONGEST_UNASKED_WAIT = 120.0  # seconds a call without a timeout waits for a Retry-After (as openai-python)
@@ -68,33 +69,62 @@ class Policy:
     random: Callable[[], float] = random.random
 
 
-class Chain(Model):
-    """Targets in order, tried until one answers; what `parse` returns, also for one target.
+class _Targets:
+    """What both kinds of chain are: targets in order, tried until one answers.
 
     targets: the bare models, by the names they have in the spec. name: those names,
     joined by commas. capabilities: those of the first target.
     """
 
-    def __init__(self, targets: Mapping[str, Model], policy: Policy, remake: tuple[Any, ...] | None = None) -> None:
+    def __init__(self, targets: Mapping[str, Any], policy: Policy, remake: tuple[Any, ...] | None = None) -> None:
         self.names = tuple(targets)
         self.targets = tuple(targets.values())
         self.policy = policy
         self.name = ", ".join(self.names)
-        self.capabilities = _capabilities(self.targets[0])
         self.base_url = getattr(self.targets[0], "base_url", "")
         self._keys = tuple(key_of(name, getattr(target, "base_url", "")) for name, target in targets.items())
         self._remake = remake
 
-    def complete(self, request: Request, deadline: Deadline) -> Response:
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the first target takes, as far as is known without asking it."""
+        return _capabilities(self.targets[0])
+
+    def complete(self, request: Any, deadline: Deadline) -> Any:
         """The answer of the first target that has one."""
         call = _Call(self, request, deadline)
         try:
-            response: Response = call.run(_complete)
+            response = call.run(_complete)
             call.answered()
         except BaseException:
             call.released()  # Ctrl-C, wherever it came
             raise
         return call.finished(response)
+
+    @staticmethod
+    def _fitted(request: Any, target: Any, deadline: Deadline) -> tuple[Any, tuple[str, ...]]:
+        """The request as a target takes it and what was done to it; UnsupportedError if it is known that it cannot."""
+        raise NotImplementedError
+
+    def _deadline(self, timeout: float | None) -> Deadline:
+        """The deadline of a whole call; infinite if nobody asked for one (attempts have their own)."""
+        if timeout is None:
+            timeout = self.policy.timeout
+        if timeout is None:
+            return Deadline(math.inf, "default", self.policy.clock)
+        return Deadline(as_timeout(timeout), "timeout", self.policy.clock)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return self  # it never changes, and its registry is shared on purpose
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._remake is None:
+            raise TypeError("this chain was not made by parse() and does not pickle")
+        return self._remake
+
+
+class Chain(_Targets, Model):  # type: ignore[override]  # capabilities are computed here
+    """Targets in order, tried until one answers; what `parse` returns, also for one target."""
 
     def events(self, request: Request, deadline: Deadline) -> Iterator[StreamEvent]:
         """The events of the first target that gives one."""
@@ -129,35 +159,50 @@ class Chain(Model):
             if close is not None:
                 close()
 
-    def _deadline(self, timeout: float | None) -> Deadline:
-        """The deadline of a whole call; infinite if nobody asked for one (attempts have their own)."""
-        if timeout is None:
-            timeout = self.policy.timeout
-        if timeout is None:
-            return Deadline(math.inf, "default", self.policy.clock)
-        return Deadline(as_timeout(timeout), "timeout", self.policy.clock)
+    @staticmethod
+    def _fitted(request: Request, target: Any, deadline: Deadline) -> tuple[Request, tuple[str, ...]]:
+        pictured = bool(images_of(request.messages))
+        if not (pictured or request.tools or request.schema is not None):
+            return request, ()
+        capabilities = _capabilities(target, request, deadline)
+        if request.tools and capabilities.tools is False:
+            raise UnsupportedError("the target takes no tools")
+        if request.schema is not None and capabilities.structured_output is False:
+            raise UnsupportedError("the target answers to no schema")
+        if not pictured:
+            return request, ()
+        from . import media
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Chain:
-        return self  # it never changes, and its registry is shared on purpose
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        if self._remake is None:
-            raise TypeError("this chain was not made by parse() and does not pickle")
-        return self._remake
+        fitted = media.normalize(request, capabilities)
+        return fitted, media.changes(request, fitted)
 
 
-def _capabilities(target: Any) -> Capabilities:
-    """What a target takes; a stranger that does not say takes anything."""
+class ImageChain(_Targets, ImageModel):  # type: ignore[override]
+    """Targets in order, tried until one draws; what `parse_image` returns."""
+
+    @staticmethod
+    def _fitted(request: ImageRequest, target: Any, deadline: Deadline) -> tuple[ImageRequest, tuple[str, ...]]:
+        if not request.images:
+            return request, ()
+        from . import media
+
+        return media.fit_originals(request, _capabilities(target, request, deadline))
+
+
+def _capabilities(target: Any, request: Any = None, deadline: Deadline | None = None) -> Capabilities:
+    """What a target takes, as far as a request needs to know; a stranger that does not say takes anything."""
+    if request is not None and isinstance(target, (Model, ImageModel)):
+        assert deadline is not None
+        return target.learned(request, deadline)
     found: Capabilities = getattr(target, "capabilities", None) or Capabilities()
     return found
 
 
-def _complete(target: Any, request: Request, deadline: Deadline) -> Response:
-    """Ask a target: a `Model`, or whatever has a `generate`."""
-    if isinstance(target, Model):
+def _complete(target: Any, request: Any, deadline: Deadline) -> Any:
+    """Ask a target: a model of ours, or whatever has a `generate`."""
+    if isinstance(target, (Model, ImageModel)):
         return target.complete(request, deadline)
-    answer: Response = target.generate(request, timeout=deadline.require())
-    return answer
+    return target.generate(request, timeout=deadline.require())
 
 
 def _begin(target: Any, request: Request, deadline: Deadline) -> tuple[StreamEvent, Iterator[StreamEvent]]:
@@ -185,7 +230,7 @@ def _last(event: StreamEvent, call: _Call, said: list[str]) -> StreamEvent:
 class _Call:
     """One call of a chain: its attempts, what each target failed with, and the attempt under way."""
 
-    def __init__(self, chain: Chain, request: Request, deadline: Deadline) -> None:
+    def __init__(self, chain: _Targets, request: Any, deadline: Deadline) -> None:
         self.chain = chain
         self.policy = chain.policy
         self.clock = chain.policy.clock
@@ -202,8 +247,9 @@ class _Call:
         self._position = 0
         self._started = 0.0
         self._probe = False
+        self._changes: tuple[str, ...] = ()
 
-    def run(self, ask: Callable[[Any, Request, Deadline], Any]) -> Any:
+    def run(self, ask: Callable[[Any, Any, Deadline], Any]) -> Any:
         """What the first target that answers gives; raises when none does."""
         first = self._first_pass(ask)
         if first is not None:
@@ -221,7 +267,7 @@ class _Call:
             raise self._out_of_time(self._last_error)
         raise self._given_up()
 
-    def _first_pass(self, ask: Callable[[Any, Request, Deadline], Any]) -> tuple[Any] | None:
+    def _first_pass(self, ask: Callable[[Any, Any, Deadline], Any]) -> tuple[Any] | None:
         """Every target in order; those that cool down are passed over and come last."""
         health, keys = self.policy.health, self.chain._keys
         cooling: list[int] = []
@@ -254,7 +300,7 @@ class _Call:
         self._probe = admitted == "half-open"
         return admitted
 
-    def _later_pass(self, again: list[int], ask: Callable[[Any, Request, Deadline], Any]) -> tuple[Any] | None:
+    def _later_pass(self, again: list[int], ask: Callable[[Any, Any, Deadline], Any]) -> tuple[Any] | None:
         """Those that may pass, in order; who must wait for its Retry-After lets the others go first."""
         waiting = list(again)
         while waiting:
@@ -272,7 +318,7 @@ class _Call:
         return None
 
     def _try(
-        self, position: int, ask: Callable[[Any, Request, Deadline], Any], left: float, probe: bool
+        self, position: int, ask: Callable[[Any, Any, Deadline], Any], left: float, probe: bool
     ) -> tuple[Any] | None:
         """One attempt: what it gives, in a tuple, or None if it failed or had to be skipped."""
         target = self.chain.targets[position]
@@ -283,8 +329,8 @@ class _Call:
             raise self._out_of_time(self._last_error)
         self._had_turn.add(position)
         try:
-            fitted = _fitted(self.request, target)
             self.limit = self._limit(target, left)
+            fitted, self._changes = self.chain._fitted(self.request, target, self.limit)
             found = ask(target, fitted, self.limit)
         except MajordomoError as exc:
             self.failed(exc)
@@ -352,9 +398,10 @@ class _Call:
             self.policy.health.released(self.chain._keys[self._position])
             self._probe = False
 
-    def finished(self, response: Response) -> Response:
+    def finished(self, response: Any) -> Any:
         """The response with the story of the call on it."""
-        return copied(response, model=self.chain.names[self._position], attempts=tuple(self.attempts))
+        name, told = self.chain.names[self._position], self._changes + tuple(response.warnings)
+        return copied(response, model=name, attempts=tuple(self.attempts), warnings=told)
 
     def blamed(self, error: MajordomoError) -> MajordomoError:
         """An error with the story of the call on it."""
@@ -412,20 +459,6 @@ class _Call:
         found = DeadlineError(message, partial=error.partial if error else "")
         found.__cause__ = error
         return self.blamed(found)  # type: ignore[return-value]
-
-
-def _fitted(request: Request, target: Any) -> Request:
-    """The request as the target takes it; UnsupportedError if it is known that it cannot."""
-    capabilities = _capabilities(target)
-    if request.tools and capabilities.tools is False:
-        raise UnsupportedError("the target takes no tools")
-    if request.schema is not None and capabilities.structured_output is False:
-        raise UnsupportedError("the target answers to no schema")
-    if not images_of(request.messages):
-        return request
-    from . import media
-
-    return media.normalize(request, capabilities)
 
 
 def _log(attempt: Attempt) -> None:

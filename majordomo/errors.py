@@ -222,17 +222,21 @@ _KIND_OF_CODE = {
     "exceed_context_size_error": ErrorKind.TOO_LONG,
     "string_above_max_length": ErrorKind.TOO_LONG,
     "request_too_large": ErrorKind.TOO_LONG,  # a 429 that no waiting helps
+    "daily_quota": ErrorKind.QUOTA,  # Google's, told by the quota's id
     "rate_limit_exceeded": ErrorKind.RATE_LIMITED,
     "concurrency_limit": ErrorKind.RATE_LIMITED,
     "content_policy_violation": ErrorKind.FILTERED,
     "content_filter": ErrorKind.FILTERED,
     "moderation_blocked": ErrorKind.FILTERED,
+    "image_generation_user_error": ErrorKind.FILTERED,  # a type, where no code comes with it
     "invalid_api_key": ErrorKind.AUTH,
+    "api_key_invalid": ErrorKind.AUTH,  # Google says 400
     "model_not_found": ErrorKind.NOT_FOUND,
     "not_supported_error": ErrorKind.UNSUPPORTED,
     "images_not_supported": ErrorKind.UNSUPPORTED,  # llama-server says 500
     "tools_not_supported": ErrorKind.UNSUPPORTED,  # by this model on this wire
     "schema_not_supported": ErrorKind.UNSUPPORTED,  # by this model on this wire
+    "drawing_not_supported": ErrorKind.UNSUPPORTED,  # servers say 400 or 404
     "invalid_request": ErrorKind.INVALID,  # llama-server says 500
     "max_tokens": ErrorKind.INVALID,  # the answer needs more than max_tokens
     "certificate": ErrorKind.CONFIG,  # TLS: not verified

@@ -8,6 +8,7 @@ it came with, and the message says who gave it, so that it goes back to nobody e
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
+from binascii import Error as Base64Error
 
 from .errors import ConfigError, UnsupportedError
 
@@ -92,9 +93,35 @@ class Image:
         with open(path, "rb") as file:
             return cls(file.read())
 
+    @classmethod
+    def from_base64(cls, text: str | bytes) -> Image:
+        """A picture from base64, as it is or in a `data:` URL.
+
+        Line breaks, missing padding and the URL-safe alphabet are fine; the type is told by
+        the content. Raises UnsupportedError if the text is no base64, or no picture.
+        """
+        if not isinstance(text, (str, bytes, bytearray)):
+            raise ConfigError(f"from_base64 takes text, not {type(text).__name__}")
+        try:
+            plain = text.encode("ascii") if isinstance(text, str) else bytes(text)
+            if plain.lstrip()[:5].lower() == b"data:":
+                head, comma, plain = plain.partition(b",")
+                if not comma or not head.rstrip().lower().endswith(b";base64"):
+                    raise UnsupportedError("this data: URL holds no base64")
+                if b"%" in plain:
+                    from urllib.parse import unquote_to_bytes
+
+                    plain = unquote_to_bytes(plain)
+            plain = plain.translate(_STANDARD, b" \t\r\n\v\f=")
+            return cls(b64decode(plain + b"=" * (-len(plain) % 4), validate=True))
+        except (UnicodeEncodeError, Base64Error) as exc:
+            raise UnsupportedError("this is no base64 of a picture") from exc
+
     def __repr__(self) -> str:
         return f"Image({self.mime}, {len(self.data)} bytes)"
 
+
+_STANDARD = bytes.maketrans(b"-_", b"+/")
 
 # (offset, magic, type). Source: the formats' own specifications.
 _MAGIC = (
@@ -106,6 +133,10 @@ _MAGIC = (
     (0, b"BM", "image/bmp"),
     (0, b"II*\x00", "image/tiff"),
     (0, b"MM\x00*", "image/tiff"),
+    (4, b"ftypheic", "image/heic"),
+    (4, b"ftypheix", "image/heic"),
+    (4, b"ftypmif1", "image/heif"),
+    (4, b"ftypavif", "image/avif"),
 )
 
 
@@ -121,7 +152,7 @@ def sniff(data: bytes) -> str:
     for offset, magic, mime in _MAGIC:
         if data.startswith(magic, offset) and _CONFIRMED.get(mime, bytes.__len__)(data):
             return mime
-    raise UnsupportedError(f"these {len(data)} bytes are no picture (PNG, JPEG, GIF, WebP, BMP or TIFF)")
+    raise UnsupportedError(f"these {len(data)} bytes are no picture (PNG, JPEG, GIF, WebP, BMP, TIFF, HEIC or AVIF)")
 
 
 @dataclass(frozen=True)
@@ -476,6 +507,7 @@ class Capabilities:
     tools: bool | None = None
     structured_output: bool | None = None
     thinking: bool | None = None
+    animated_images: bool | None = None
 
     def __post_init__(self) -> None:
         self.__dict__["allowed_image_mime"] = tuple(self.allowed_image_mime)

@@ -1,31 +1,49 @@
-"""The media normalizer: what a request's pictures need before a target takes them.
+"""The media normalizer: makes a request's pictures fit what one target takes.
 
-A picture's declared type is not believed, its bytes are. What a target cannot take at
-all is refused here, before anything is sent, so that a chain can go on to the next.
+A picture's declared type is not believed, its bytes are. What fits is sent byte for byte
+as it was given, told from its header alone: nothing is decoded, and Pillow is not looked
+for. What does not fit is decoded from the original, shrunk and written anew. What cannot
+honestly be made to fit is refused here, before anything is sent, so that a chain can go
+on to its next target.
+
+Whoever edits this file keeps three rules. Pillow gets bytes that were read here first,
+with nothing in them that it would warn of. Nothing of Pillow's or of the process is
+changed. Whatever the bytes are, time and memory are bounded and errors are ours.
 """
 
 from __future__ import annotations
 
 import struct
 
+from ._frozen import copied
 from .errors import UnsupportedError
-from .llm import Image, Message, ToolResult, images_of, sniff
+from .llm import Image, Text, ToolResult, images_of, sniff
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from dataclasses import dataclass, replace
+    from collections.abc import Iterator
+    from dataclasses import dataclass, field, replace
     from typing import Any, Callable
+    from weakref import ref
 
+    from .imagegen import ImageRequest
     from .llm import Capabilities, Request
 else:
-    from ._frozen import dataclass, replace
+    from ._frozen import dataclass, field, replace
 
 __all__ = ["ImageInfo", "info", "normalize"]
+
+MOST_SCANNED_PIXELS = 1 << 31  # of a JPEG, all its scans together: each may go over every pixel again
+KEPT_BYTES = 32 * 1024 * 1024  # of pictures made before that may be wanted again
 
 
 @dataclass(frozen=True)
 class ImageInfo:
-    """What the header of a picture says. format: `png`, `jpeg`, `gif` or `webp`; sizes in pixels."""
+    """What the header of a picture says.
+
+    format: `png`, `jpeg`, `gif`, `webp`, `bmp` or `tiff`. width, height: pixels, as they are
+    stored: a camera's note to turn the picture is not followed.
+    """
 
     format: str
     width: int
@@ -33,18 +51,208 @@ class ImageInfo:
 
 
 def info(image: Image) -> ImageInfo:
-    """A picture's format and size, from its header alone.
+    """A picture's format and size, from its header alone; Pillow is not needed.
 
     Raises UnsupportedError if the header says none, and for formats that are not read here.
     """
     mime = sniff(image.data)
-    read = _READERS.get(mime)
+    width, height = _size(mime, image.data)
+    return ImageInfo(mime.partition("/")[2], width, height)
+
+
+def normalize(request: Request, capabilities: Capabilities) -> Request:
+    """The request as the target takes it: the same object if nothing has to change.
+
+    Pictures above `max_images_per_request` are replaced by a line of text, the oldest
+    first. A wrong type is mended; a picture that is too large is shrunk, one of a type that
+    the target does not take is written as one that it takes, one of too many bytes is
+    compressed and then shrunk. All that fits stays as it is, and so does `request`.
+
+    Raises UnsupportedError, which names the message, the part, the limit and the size, for
+    what cannot be made to fit: no picture, a damaged one, no type that can be written, a
+    limit below reason, no Pillow to do it with.
+    """
+    found = images_of(request.messages)
+    if not found:
+        return request
+    if not capabilities.supports_images:
+        m, p, _ = found[0]
+        raise UnsupportedError(f"message {m}, part {p}: the target takes no images")
+    most = capabilities.max_images_per_request
+    dropped = 0 if most is None else max(0, len(found) - most)
+    kept = found[dropped:]
+    images = tuple([image for _, _, image in kept])
+    fitted = fit(images, capabilities, tuple([f"message {m}, part {p}" for m, p, _ in kept]))
+    if not dropped and fitted is images:
+        return request
+    note = Text(f"[An earlier image was left out: this model takes {most} at most.]")
+    news = iter((*[note] * dropped, *fitted))
+    return replace(request, messages=tuple([_with_pictures(message, news) for message in request.messages]))
+
+
+def fit(images: tuple[Image, ...], capabilities: Capabilities, places: tuple[str, ...] = ()) -> tuple[Image, ...]:
+    """Pictures as a target takes them together; the same tuple if all of them fit.
+
+    places: what errors call them. Their number is nobody's concern here. Raises
+    UnsupportedError as `normalize` does.
+    """
+    places = places or tuple([f"image {number}" for number in range(len(images))])
+    limits = _limits(len(images), capabilities)
+    fitted = [_fit(image, limits, place) for image, place in zip(images, places)]
+    total = capabilities.max_total_image_bytes
+    sizes = [len(image.data) for image in fitted]
+    if total is not None and sum(sizes) > total:
+        share = _share(sizes, total)
+        told = f"images of {sum(sizes)} bytes in all, and the target takes {total} in a request"
+        tighter = replace(limits, max_bytes=share, reason=told)
+        fitted = [
+            new if len(new.data) <= share else _fit(old, tighter, place)
+            for old, new, place in zip(images, fitted, places)
+        ]
+    if all(new is old for new, old in zip(fitted, images)):
+        return images
+    return tuple(fitted)
+
+
+def fit_originals(request: ImageRequest, capabilities: Capabilities) -> tuple[ImageRequest, tuple[str, ...]]:
+    """A request to edit pictures as the target takes it, and what was done to it.
+
+    None of the pictures is left out: UnsupportedError if they are too many.
+    """
+    images, most = request.images, capabilities.max_images_per_request
+    if most is not None and len(images) > most:
+        raise UnsupportedError(f"{len(images)} pictures to edit, and the target takes {most or 'none'}")
+    fitted = fit(images, capabilities)
+    if fitted is images:
+        return request, ()
+    told = [_told(f"image {n}", old, new) for n, (old, new) in enumerate(zip(images, fitted)) if new is not old]
+    return replace(request, images=fitted), tuple(told)
+
+
+def changes(before: Request, after: Request) -> tuple[str, ...]:
+    """What `normalize` did, a sentence each, for a response's `warnings`."""
+    if before is after:
+        return ()
+    found, kept = images_of(before.messages), images_of(after.messages)
+    dropped = len(found) - len(kept)
+    told = [f"images: the oldest {dropped} left out, for the target takes {len(kept)}"] if dropped else []
+    for (m, p, old), (_, _, new) in zip(found[dropped:], kept):
+        if new is not old:
+            told.append(_told(f"message {m}, part {p}", old, new))
+    return tuple(told)
+
+
+def _told(place: str, old: Image, new: Image) -> str:
+    return f"images: {place} sent as {_described(new)}, was {_described(old)}"
+
+
+def _described(image: Image) -> str:
+    try:
+        width, height = _size(sniff(image.data), image.data)
+    except UnsupportedError:
+        return f"{image.mime} of {len(image.data)} bytes"
+    return f"{image.mime} of {width} x {height} pixels and {len(image.data)} bytes"
+
+
+def _with_pictures(value: Any, news: Iterator[Any]) -> Any:
+    """A message or a tool result whose pictures are replaced in order; the same object if none is new."""
+    parts = tuple(
+        [
+            next(news)
+            if isinstance(part, Image)
+            else _with_pictures(part, news)
+            if isinstance(part, ToolResult)
+            else part
+            for part in value.parts
+        ]
+    )
+    if all(new is old for new, old in zip(parts, value.parts)):
+        return value
+    return copied(value, parts=parts)
+
+
+def _share(sizes: list[int], total: int) -> int:
+    """Bytes that each of the large pictures may have, so that all have room; the small ones keep theirs.
+
+    Rounded down to a step, for a conversation that grows by a picture should not mean new
+    work for all the others at each turn.
+    """
+    left, share = total, 0
+    for position, size in enumerate(sorted(sizes)):
+        share = left // (len(sizes) - position)
+        if size > share:
+            break
+        left -= size
+    step = 1 << max(0, share.bit_length() - 4)  # of 8 to 15
+    return share // step * step
+
+
+# Limits
+
+
+@dataclass(frozen=True)
+class _Limits:
+    """What one picture must keep to. reason: why, where it is not the picture's own fault."""
+
+    side: int | None
+    max_bytes: int | None
+    types: tuple[str, ...]
+    still: bool
+    reason: str = field(default="", compare=False)
+
+
+def _limits(count: int, capabilities: Capabilities) -> _Limits:
+    many, smaller = capabilities.many_images, capabilities.many_image_dimension
+    side = capabilities.max_image_dimension
+    if many is not None and smaller is not None and count > many:
+        side = smaller if side is None else min(side, smaller)
+    still = capabilities.animated_images is False
+    return _Limits(side, capabilities.max_image_bytes, capabilities.allowed_image_mime, still)
+
+
+def _fit(image: Image, limits: _Limits, place: str) -> Image:
+    """One picture within its limits: the same object if it is already."""
+    try:
+        mime = sniff(image.data)
+        misfit = _misfit(mime, image.data, limits)
+        if misfit is None:
+            return image if image.mime == mime else copied(image, mime=mime)
+        fitted = _remembered(image, limits)
+        if fitted is None:
+            fitted = _made_to_fit(image.data, mime, limits, misfit)
+            _remember(image, limits, fitted)
+        return fitted
+    except UnsupportedError as exc:
+        raise UnsupportedError(f"{place}: {exc.message}") from exc.__cause__
+
+
+def _misfit(mime: str, data: bytes, limits: _Limits) -> str | None:
+    """Why a picture does not fit, None if it does."""
+    if limits.types and mime not in limits.types:
+        return f"the target takes {', '.join(limits.types)}, not {mime}"
+    if limits.side is not None:
+        width, height = _size(mime, data)
+        if width > limits.side or height > limits.side:
+            return f"{width} x {height} pixels, and the target takes {limits.side} at most"
+    if limits.max_bytes is not None and len(data) > limits.max_bytes:
+        return limits.reason or f"{len(data)} bytes, and the target takes {limits.max_bytes} in an image"
+    if limits.still and _is_animated(mime, data):
+        return f"an animated {mime}, and the target takes none that moves"
+    return None
+
+
+# Headers
+
+
+def _size(mime: str, data: bytes) -> tuple[int, int]:
+    """Width and height of a picture, from its header; UnsupportedError if that says none."""
+    read = _SIZES.get(mime)
     if read is None:
         raise UnsupportedError(f"the size of {mime} is not read here; send PNG, JPEG, GIF or WebP")
-    size = read(image.data)
+    size = read(data)
     if size is None or 0 in size:
-        raise UnsupportedError(f"the header of this {mime} says no size")
-    return ImageInfo(mime.partition("/")[2], *size)
+        raise UnsupportedError(f"the header of this {mime} says no size: it is cut, or damaged")
+    return size
 
 
 def _png_size(data: bytes) -> tuple[int, int] | None:
@@ -52,22 +260,55 @@ def _png_size(data: bytes) -> tuple[int, int] | None:
 
 
 def _gif_size(data: bytes) -> tuple[int, int] | None:
-    return struct.unpack("<HH", data[6:10]) if len(data) >= 10 else None
+    """Of the screen and the first frame, whichever is larger. Source: GIF89a specification, sections 18 and 20."""
+    if len(data) < 13:
+        return None
+    width, height = struct.unpack("<HH", data[6:10])
+    at = _gif_frame(data)
+    if at is not None and at + 9 <= len(data):
+        left, top, w, h = struct.unpack("<4H", data[at + 1 : at + 9])
+        width, height = max(width, left + w), max(height, top + h)
+    return width, height
+
+
+def _gif_frame(data: bytes) -> int | None:
+    """Where the first frame of a GIF begins."""
+    at = 13 + (3 << (data[10] & 7) + 1 if data[10] & 0x80 else 0)
+    while at < len(data) and data[at] == 0x21:  # an extension: two bytes, then blocks until an empty one
+        at += 2
+        while at < len(data) and data[at]:
+            at += 1 + data[at]
+        at += 1
+    return at if at < len(data) and data[at] == 0x2C else None
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int] | None:
     """From the first start-of-frame segment. Source: ITU-T T.81, table B.1."""
-    at = 2
-    while at + 9 <= len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
-        if marker == 0xFF:  # fill byte
-            at += 1
-        elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            height, width = struct.unpack(">HH", data[at + 5 : at + 9])
+    for marker, start, end in _jpeg_segments(data):
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            if end - start < 9 or end > len(data):
+                return None
+            height, width = struct.unpack(">HH", data[start + 5 : start + 9])
             return width, height
-        else:
-            at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
     return None
+
+
+def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """(marker, start, end) of the segments before the first scan, and that scan's, which ends with the data."""
+    at, size = 2, len(data)
+    while at + 4 <= size:
+        marker = data[at + 1]
+        if data[at] != 0xFF or marker in (0x00, 0xFF):  # padding
+            at += 1
+        elif marker == 0x01 or 0xD0 <= marker <= 0xD8:  # these stand alone
+            at += 2
+        elif marker == 0xDA:
+            yield marker, at, size
+            return
+        else:
+            end = at + 2 + max(2, data[at + 2] << 8 | data[at + 3])
+            yield marker, at, end
+            at = end
 
 
 def _webp_size(data: bytes) -> tuple[int, int] | None:
@@ -84,74 +325,491 @@ def _webp_size(data: bytes) -> tuple[int, int] | None:
     return None
 
 
-_READERS: dict[str, Callable[[bytes], tuple[int, int] | None]] = {
+def _bmp_size(data: bytes) -> tuple[int, int] | None:
+    """Source: BITMAPCOREHEADER and BITMAPINFOHEADER; a negative height means that the first row is the top one."""
+    if len(data) < 26:
+        return None
+    if data[14:18] == b"\x0c\x00\x00\x00":
+        return struct.unpack("<HH", data[18:22])
+    width, height = struct.unpack("<ii", data[18:26])
+    return (width, abs(height)) if width > 0 else None
+
+
+def _tiff_size(data: bytes) -> tuple[int, int] | None:
+    tags = _tiff_numbers(data)
+    return (tags[256], tags[257]) if 256 in tags and 257 in tags else None
+
+
+_SIZES: dict[str, Callable[[bytes], tuple[int, int] | None]] = {
     "image/png": _png_size,
-    "image/gif": _gif_size,
     "image/jpeg": _jpeg_size,
+    "image/gif": _gif_size,
     "image/webp": _webp_size,
+    "image/bmp": _bmp_size,
+    "image/tiff": _tiff_size,
 }
 
 
-def normalize(request: Request, capabilities: Capabilities) -> Request:
-    """The request as the target takes it: the same object if nothing has to change.
+def _tiff_entries(data: bytes) -> tuple[str, list[tuple[int, int, int, bytes]]]:
+    """(byte order, [(tag, type, count, last four bytes)]) of the first directory. Source: TIFF 6.0, section 2."""
+    order = "<" if data[:2] == b"II" else ">"
+    if len(data) < 8:
+        return order, []
+    (at,) = struct.unpack(order + "I", data[4:8])
+    if at + 2 > len(data):
+        return order, []
+    (count,) = struct.unpack(order + "H", data[at : at + 2])
+    rows = data[at + 2 : at + 2 + 12 * count]
+    rows = rows[: len(rows) // 12 * 12]
+    return order, list(struct.iter_unpack(order + "HHI4s", rows))
 
-    A wrong type on a picture is mended; the bytes stay as they are. Raises
-    UnsupportedError, which names the message, the part, the limit and the size, for a
-    picture that is none, and for what is more than the target takes.
+
+def _tiff_numbers(data: bytes) -> dict[int, int]:
+    """The tags of the first directory that hold one whole number."""
+    order, entries = _tiff_entries(data)
+    found: dict[int, int] = {}
+    for tag, kind, count, raw in entries:
+        if count == 1 and kind in (3, 4):
+            found.setdefault(tag, struct.unpack(order + ("H" if kind == 3 else "I"), raw[: 2 if kind == 3 else 4])[0])
+    return found
+
+
+def _is_animated(mime: str, data: bytes) -> bool:
+    """Whether a picture says that it moves; a GIF does so ahead of its first frame, if it is to go on for ever."""
+    if mime == "image/gif":
+        return b"NETSCAPE2.0" in data[:4096] or b"ANIMEXTS1.0" in data[:4096]
+    return mime == "image/webp" and data[12:16] == b"VP8X" and data[20:21] > b"\0" and bool(data[20] & 2)
+
+
+# What Pillow is given: the bytes without what it would warn of, follow, or send on
+
+_PNG_KEPT = (b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"iCCP")
+# Tags that say how the pixels are stored: one number, or several. Source: TIFF 6.0; 34675 is the ICC profile.
+_TIFF_NUMBERS = (256, 257, 259, 262, 266, 277, 278, 284, 292, 293, 317, 322, 323, 332)
+_TIFF_ROWS = (258, 273, 279, 320, 324, 325, 338, 339, 347, 530, 532, 34675)
+_TIFF_WIDTHS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
+
+
+def _bare(mime: str, data: bytes, pixels: int) -> tuple[bytes, int]:
+    """(what Pillow is to read, the turn that the camera asked for); ValueError for what is hostile."""
+    if mime == "image/jpeg":
+        return _bare_jpeg(data, pixels)
+    if mime == "image/png":
+        return _bare_png(data)
+    if mime == "image/tiff":
+        return _bare_tiff(data)
+    return data, 1
+
+
+def _bare_jpeg(data: bytes, pixels: int) -> tuple[bytes, int]:
+    """Without Exif, previews, notes and further pictures; with the colour profile and Adobe's transform."""
+    pieces, turn = [data[:2]], 1
+    for marker, start, end in _jpeg_segments(data):
+        if marker == 0xE1 and data[start + 4 : start + 10] == b"Exif\0\0":
+            turn = _turn(data[start + 10 : end])
+        keep = marker in (0xE0, 0xEE) or (marker == 0xE2 and data[start + 4 : start + 16] == b"ICC_PROFILE\0")
+        if keep or not (0xE0 <= marker <= 0xEF or marker == 0xFE):
+            pieces.append(data[start:end])
+        if marker == 0xDA and pixels * data.count(b"\xff\xda", start) > MOST_SCANNED_PIXELS:  # at most so many
+            if pixels * _scans(data, start) > MOST_SCANNED_PIXELS:
+                raise ValueError("it has more scans than can be decoded in time")
+    return b"".join(pieces), turn
+
+
+def _scans(data: bytes, start: int) -> int:
+    """How many scans a JPEG has: between the marker of a scan and the next no `FF` means anything but data."""
+    count, at = 0, start
+    while at >= 0 and at + 4 <= len(data):
+        marker = data[at + 1]
+        if marker == 0xD9:
+            break
+        count += marker == 0xDA
+        if marker in (0x00, 0x01, 0xFF) or 0xD0 <= marker <= 0xD8:
+            at += 1 if marker == 0xFF else 2
+        else:
+            at += 2 + (data[at + 2] << 8 | data[at + 3])
+        at = data.find(b"\xff", at)
+    return count
+
+
+def _bare_png(data: bytes) -> tuple[bytes, int]:
+    """Without Exif, texts and the frames of an animation."""
+    pieces, turn, at = [data[:8]], 1, 8
+    while at + 8 <= len(data):
+        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
+        name = data[at + 4 : at + 8]
+        if name == b"eXIf":
+            turn = _turn(data[at + 8 : end - 4])
+        elif name in _PNG_KEPT:
+            pieces.append(data[at:end])
+        at = end
+    return b"".join(pieces), turn
+
+
+def _bare_tiff(data: bytes) -> tuple[bytes, int]:
+    """The first picture alone: its directory written anew, with what its pixels need."""
+    order, entries = _tiff_entries(data)
+    rows = {}
+    for tag, kind, count, raw in entries:
+        if tag not in rows and (tag in _TIFF_NUMBERS or tag in _TIFF_ROWS):
+            size = _TIFF_WIDTHS.get(kind, 0) * count
+            outside = size > 4 and struct.unpack(order + "I", raw)[0] + size > len(data)
+            if not size or outside or (count > 1 and tag in _TIFF_NUMBERS):
+                raise ValueError(f"its directory is damaged (tag {tag})")
+            rows[tag] = struct.pack(order + "HHI4s", tag, kind, count, raw)
+    numbers = _tiff_numbers(data)
+    if numbers.get(322, 0) * numbers.get(323, 0) > _FORMATS["image/tiff"].most_pixels:
+        raise ValueError("its tiles are more than will be decoded here")
+    directory = struct.pack(order + "H", len(rows)) + b"".join([rows[tag] for tag in sorted(rows)]) + bytes(4)
+    at = len(data) + len(data) % 2
+    head = data[:4] + struct.pack(order + "I", at)
+    return head + data[8:] + bytes(len(data) % 2) + directory, numbers.get(274, 1)
+
+
+def _turn(exif: bytes) -> int:
+    """The orientation that Exif data asks for, 1 to 8. Source: Exif 2.32, tag 274."""
+    try:
+        return _tiff_numbers(exif[6:] if exif.startswith(b"Exif\0\0") else exif).get(274, 1)
+    except struct.error:
+        return 1
+
+
+# Decoding, with Pillow
+
+
+@dataclass(frozen=True)
+class _Format:
+    """How Pillow reads and writes a type: its module and class, and what the type can hold.
+
+    most_pixels: that are decoded, at four bytes each and a copy or two (of TIFF and GIF
+    Pillow warns, of its own accord, a little above 2**26); longest: pixels of a side that can be written.
     """
-    found = images_of(request.messages)
-    if not found:
-        return request
-    if not capabilities.supports_images:
-        m, p, _ = found[0]
-        raise UnsupportedError(f"message {m}, part {p}: the target takes no images")
-    most, total = capabilities.max_images_per_request, capabilities.max_total_image_bytes
-    if most is not None and len(found) > most:
-        raise UnsupportedError(f"{len(found)} images, and the target takes {most} in a request")
-    size = sum(len(image.data) for _, _, image in found)
-    if total is not None and size > total:
-        raise UnsupportedError(f"images of {size} bytes in all, and the target takes {total} in a request")
-    side = _longest_side(len(found), capabilities)
-    mended = False
-    for m, p, image in found:
-        try:
-            mime = sniff(image.data)
-            _check(mime, image, side, capabilities)
-        except UnsupportedError as exc:
-            raise UnsupportedError(f"message {m}, part {p}: {exc.message}") from None
-        mended = mended or mime != image.mime
-    if not mended:
-        return request
-    return replace(request, messages=tuple(_relabelled(message) for message in request.messages))
+
+    plugin: str
+    reader: str
+    writer: str
+    most_pixels: int = 1 << 26
+    longest: int = 65535
+    alpha: bool = True
+    lossy: bool = False
+    profile: bool = True
 
 
-def _longest_side(count: int, capabilities: Capabilities) -> int | None:
-    many, smaller = capabilities.many_images, capabilities.many_image_dimension
-    if many is not None and smaller is not None and count > many:
-        return smaller
-    return capabilities.max_image_dimension
+_FORMATS = {
+    "image/png": _Format("PngImagePlugin", "PngImageFile", "PNG", longest=2**31 - 1),
+    "image/jpeg": _Format("JpegImagePlugin", "JpegImageFile", "JPEG", 1 << 27, 65500, alpha=False, lossy=True),
+    "image/webp": _Format("WebPImagePlugin", "WebPImageFile", "WEBP", longest=16383, lossy=True),
+    "image/tiff": _Format("TiffImagePlugin", "TiffImageFile", "TIFF"),
+    "image/gif": _Format("GifImagePlugin", "GifImageFile", "GIF", profile=False),
+    "image/bmp": _Format("BmpImagePlugin", "BmpImageFile", "BMP", alpha=False, profile=False),
+}
+
+# What a picture is written as: the first of these that the target takes.
+_PHOTO = ("image/jpeg", "image/webp", "image/png", "image/tiff", "image/bmp", "image/gif")
+_LOSSLESS = ("image/png", "image/webp", "image/jpeg", "image/tiff", "image/bmp", "image/gif")
+_SEE_THROUGH = ("image/png", "image/webp", "image/tiff", "image/gif", "image/jpeg", "image/bmp")
+
+# Exif orientation -> Pillow's number of the transposition that undoes it (`Image.Transpose`).
+_TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
+_BICUBIC = 3  # `Image.Resampling.BICUBIC`
+
+QUALITIES = (85, 62, 40)  # tried in this order; worse is not worth its pixels, which are taken away instead
+MOST_TRIES = 6  # of each search: for a quality, for a size
+SMALLEST = 16  # pixels of the longer side below which no picture is shrunk to save bytes
 
 
-def _check(mime: str, image: Image, side: int | None, capabilities: Capabilities) -> None:
-    taken, most = capabilities.allowed_image_mime, capabilities.max_image_bytes
-    if taken and mime not in taken:
-        raise UnsupportedError(f"the target takes {', '.join(taken)}, not {mime}")
-    if most is not None and len(image.data) > most:
-        raise UnsupportedError(f"{len(image.data)} bytes, and the target takes {most} in an image")
-    if side is not None:
-        found = info(image)
-        if max(found.width, found.height) > side:
-            raise UnsupportedError(f"{found.width} x {found.height} pixels, and the target takes {side} at most")
+def _made_to_fit(data: bytes, mime: str, limits: _Limits, misfit: str) -> Image:
+    """A picture decoded and written anew, within its limits."""
+    try:
+        if not all(limit is None or limit > 0 for limit in (limits.side, limits.max_bytes)):
+            raise ValueError("no picture is so small")
+        if mime not in _FORMATS:
+            raise ValueError(f"{mime} is not decoded here, send JPEG or PNG")
+        if limits.types and not any(kind in _FORMATS for kind in limits.types):
+            raise ValueError("none of those can be written here")
+        width, height = _size(mime, data)
+        if width * height > _FORMATS[mime].most_pixels:
+            raise ValueError(f"{width} x {height} pixels are more than will be decoded here")
+        _pillow("Image")
+        return _written(_decoded(data, mime, width, height, limits.side), limits, len(data))
+    except ImportError as exc:
+        raise UnsupportedError(f"{misfit}; install Pillow to have it made to fit, or send less") from exc
+    except Exception as exc:  # what Pillow raises at damaged bytes has no common name
+        reason = " ".join(str(exc).split())[:200] or type(exc).__name__
+        raise UnsupportedError(f"{misfit}; it cannot be made to fit: {reason}") from exc
 
 
-def _relabelled(value: Any) -> Any:
-    """A message, a tool result or a picture with the types that the bytes have."""
-    if isinstance(value, Image):
-        mime = sniff(value.data)
-        return value if value.mime == mime else replace(value, mime=mime)
-    if not isinstance(value, (Message, ToolResult)):
-        return value
-    parts = tuple(_relabelled(part) for part in value.parts)
-    if all(new is old for new, old in zip(parts, value.parts)):
-        return value
-    return replace(value, parts=parts)
+def _pillow(module: str) -> Any:
+    """A module of Pillow; ImportError without it."""
+    from importlib import import_module
+
+    return import_module("PIL." + module)
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """Decoded pixels, upright, of mode L, LA, RGB or RGBA. lossy: they came from a lossy type."""
+
+    pixels: Any
+    mime: str
+    lossy: bool
+    profile: bytes | None
+
+    @property
+    def see_through(self) -> bool:
+        """Whether any pixel is not opaque."""
+        return self.pixels.mode in ("LA", "RGBA")
+
+
+def _decoded(data: bytes, mime: str, width: int, height: int, side: int | None) -> _Picture:
+    """The pixels of a picture, upright and no larger than `side`."""
+    from io import BytesIO
+
+    bare, turn = _bare(mime, data, width * height)
+    row = _FORMATS[mime]
+    reader = getattr(_pillow(row.plugin), row.reader)
+    wanted = _within(width, height, side)
+    with reader(BytesIO(bare)) as found:
+        if found.size != (width, height):
+            raise ValueError("its header contradicts itself")
+        if mime == "image/jpeg" and wanted != (width, height):
+            found.draft(found.mode, wanted)  # decodes at a half, a quarter or an eighth if that is enough
+        found.load()
+        if mime == "image/webp":
+            turn = _turn(found.info.get("exif") or b"")
+        profile = found.info.get("icc_profile")
+        pixels, profile = _plain(found, profile if isinstance(profile, bytes) else None, wanted)
+    if turn in _TURNS:
+        pixels = pixels.transpose(_TURNS[turn])
+    lossy = row.lossy and data[12:16] != b"VP8L"
+    return _Picture(pixels, mime, lossy, profile)
+
+
+def _within(width: int, height: int, side: int | None) -> tuple[int, int]:
+    """The size of a picture whose longer side is at most `side`, proportions kept."""
+    longest = max(width, height)
+    if side is None or longest <= side:
+        return width, height
+    return max(1, round(width * side / longest)), max(1, round(height * side / longest))
+
+
+def _plain(found: Any, profile: bytes | None, size: tuple[int, int]) -> tuple[Any, bytes | None]:
+    """Pixels as L, LA, RGB or RGBA of a size, and the colour profile that goes with them."""
+    mode, pixels = found.mode, found
+    if mode.startswith(("I", "F")):
+        pixels, profile = _grey(found), None
+    elif mode == "1":
+        pixels = found.convert("L")
+    elif "transparency" in found.info or mode in ("PA", "RGBa"):
+        pixels = found.convert("RGBA")
+    elif mode in ("P", "RGBX", "YCbCr", "HSV"):
+        pixels = found.convert("RGB")
+    elif mode == "La":
+        pixels = found.convert("LA")
+    if pixels.size != size:
+        pixels = pixels.resize(size, _BICUBIC, reducing_gap=2.0)
+    if pixels.mode in ("CMYK", "LAB"):
+        pixels, profile = _to_srgb(pixels, profile), None
+    if pixels.mode in ("LA", "RGBA") and pixels.getchannel("A").getextrema() == (255, 255):
+        pixels = pixels.convert(pixels.mode[:-1])
+    if profile is not None and profile[16:20] != (b"GRAY" if pixels.mode in ("L", "LA") else b"RGB "):
+        profile = None  # it speaks of other colours
+    if pixels is found:
+        pixels = found.copy()
+    pixels.info = {}  # comments, resolutions and whatever else would be written along
+    return pixels, profile
+
+
+def _grey(found: Any) -> Any:
+    """Pixels of 16 or 32 bits, or of fractions, as grey of 8 bits.
+
+    White is what 16 bits can say; of the others only the picture itself can tell.
+    """
+    if found.mode.startswith("I;16") or found.format == "PNG":  # which older Pillows read as 32 bits
+        white = 65535.0
+    else:
+        high = found.getextrema()[1]
+        white = next((float(limit) for limit in (1, 255, 65535) if high <= limit), float(high))
+        if found.mode == "I" and white == 1.0:
+            white = 255.0
+    scale = 255.0 / white
+    return found.convert("F").point(lambda value: value * scale + 0.5).convert("L")
+
+
+def _to_srgb(pixels: Any, profile: bytes | None) -> Any:
+    """Pixels of other colours as sRGB, by their profile if they have a good one."""
+    from io import BytesIO
+
+    try:
+        cms = _pillow("ImageCms")
+        if pixels.mode == "LAB":
+            source = cms.createProfile("LAB")
+        elif profile is not None:
+            source = cms.ImageCmsProfile(BytesIO(profile))
+        else:
+            return pixels.convert("RGB")
+        return cms.profileToProfile(pixels, source, cms.createProfile("sRGB"), outputMode="RGB")
+    except Exception:  # no colour management in this Pillow, or no good profile
+        return pixels.convert("RGB")
+
+
+# Writing
+
+
+def _written(picture: _Picture, limits: _Limits, given: int) -> Image:
+    """A picture as one of the types that the target takes, of no more bytes than it takes. given: the bytes it had."""
+    kinds = [kind for kind in _order(picture) if not limits.types or kind in limits.types]
+    kind, most = kinds[0], limits.max_bytes
+    if picture.profile is not None and (not _FORMATS[kind].profile or len(picture.profile) * 8 > (most or 1 << 30)):
+        picture = replace(picture, pixels=_without_profile(picture), profile=None)
+    lossless = not picture.lossy and kind != "image/jpeg"
+    data = _encoded(picture, kind, None if lossless else QUALITIES[0])
+    if most is None or (len(data) <= most and (lossless or given <= most or 2 * len(data) >= most)):
+        return Image(data, kind)
+    if lossless:
+        holds = [k for k in _PHOTO if k in kinds and _FORMATS[k].lossy and _FORMATS[k].alpha >= picture.see_through]
+        if holds:
+            kind, lossless = holds[0], False
+            data = _encoded(picture, kind, QUALITIES[0])
+    found = None if lossless else _by_quality(picture, kind, most, data)
+    if found is None:
+        found = _by_size(picture, kind, most, len(data), None if lossless else QUALITIES[1])
+    if found is None:
+        raise ValueError(f"no picture of it fits into {most} bytes")
+    return Image(found, kind)
+
+
+def _order(picture: _Picture) -> tuple[str, ...]:
+    order = _SEE_THROUGH if picture.see_through else _PHOTO if picture.lossy else _LOSSLESS
+    return (picture.mime, *order) if picture.mime == "image/webp" else order
+
+
+def _without_profile(picture: _Picture) -> Any:
+    """The pixels in sRGB, which needs no profile."""
+    pixels = picture.pixels
+    if not pixels.mode.startswith("RGB"):
+        return pixels
+    if pixels.mode == "RGB":
+        return _to_srgb(pixels, picture.profile)
+    plain = _to_srgb(pixels.convert("RGB"), picture.profile)
+    plain.putalpha(pixels.getchannel("A"))
+    return plain
+
+
+def _encoded(picture: _Picture, kind: str, quality: int | None, side: int | None = None) -> bytes:
+    """A picture's bytes as a type, at most `side` pixels long; without a quality nothing is lost."""
+    from io import BytesIO
+
+    row, pixels = _FORMATS[kind], picture.pixels
+    width, height = pixels.size
+    size = _within(width, height, row.longest if side is None else min(side, row.longest))
+    if size != pixels.size:
+        pixels = pixels.resize(size, _BICUBIC, reducing_gap=2.0)
+    if picture.see_through and not row.alpha:
+        pixels = _on_white(pixels)
+    elif pixels.mode == "LA" and kind != "image/png":
+        pixels = pixels.convert("RGBA")
+    options: dict[str, Any] = {}
+    if kind == "image/webp":
+        options = {"lossless": True} if quality is None else {"quality": quality}
+    elif kind == "image/jpeg":
+        options = {"quality": quality, "subsampling": 2 if picture.lossy and (quality or 0) < 93 else 0}
+    if picture.profile is not None:
+        options["icc_profile"] = picture.profile
+    _pillow(row.plugin)  # or Pillow would load all of its plugins to find this one
+    out = BytesIO()
+    pixels.save(out, row.writer, **options)
+    return out.getvalue()
+
+
+def _on_white(pixels: Any) -> Any:
+    """See-through pixels laid on white."""
+    pil = _pillow("Image")
+    ground = pil.new("RGBA", pixels.size, (255, 255, 255, 255))
+    return pil.alpha_composite(ground, pixels.convert("RGBA")).convert("RGB" if pixels.mode == "RGBA" else "L")
+
+
+def _by_quality(picture: _Picture, kind: str, most: int, first: bytes) -> bytes | None:
+    """The picture within `most` bytes at the best quality that a few tries find; None if none is low enough."""
+    found, quality, over = first, QUALITIES[0], 101
+    for lower in QUALITIES[1:]:
+        if len(found) <= most:
+            break
+        if len(found) > 4 * most:  # no quality takes away so much
+            return None
+        quality, over = lower, quality
+        found = _encoded(picture, kind, quality)
+    if len(found) > most:
+        return None
+    for _ in range(MOST_TRIES):
+        if 2 * len(found) >= most or over - quality < 2:
+            break
+        middle = (quality + over) // 2
+        better = _encoded(picture, kind, middle)
+        if len(better) <= most:
+            found, quality = better, middle
+        else:
+            over = middle
+    return found
+
+
+def _by_size(picture: _Picture, kind: str, most: int, known: int, quality: int | None) -> bytes | None:
+    """The picture with fewer pixels, within `most` bytes. known: its bytes at full size, about."""
+    longest = max(picture.pixels.size)
+    low, high = min(SMALLEST, longest) - 1, longest
+    side, size, found = longest, known, None
+    for _ in range(MOST_TRIES):
+        guess = int(side * (0.75 * most / size) ** 0.5)  # bytes grow with the area, about
+        side = guess if low < guess < high else (low + high) // 2
+        if not low < side < high:
+            break
+        data = _encoded(picture, kind, quality, side)
+        size = len(data)
+        if size <= most:
+            found, low = data, side
+            if 2 * size >= most:
+                break
+        else:
+            high = side
+    return found
+
+
+# What was made before, for a conversation sends the same pictures at every turn
+
+# A picture's hash -> (it, what was made of it for which limits), last used last. No lock,
+# which a fork could leave locked: what is done to the dict is atomic, its keys being numbers.
+_made: dict[int, tuple[ref[Image], dict[_Limits, Image]]] = {}
+
+
+def _remembered(image: Image, limits: _Limits) -> Image | None:
+    """What was made of a picture for the same limits, as long as somebody has the original."""
+    found = _made.get(hash(image))
+    if found is None or found[0]() != image:
+        return None
+    made = found[1].get(limits)
+    if made is not None and _made.pop(hash(image), None) is not None:
+        _made[hash(image)] = found
+    return made
+
+
+def _remember(image: Image, limits: _Limits, made: Image) -> None:
+    """Keep what was made of a picture until that is gone, or there is no room for it."""
+    from weakref import ref
+
+    key = hash(image)
+    found = _made.pop(key, None)
+    if found is None or found[0]() != image:
+
+        def forget(gone: Any) -> None:
+            kept = _made.get(key)
+            if kept is not None and kept[0] is gone:
+                _made.pop(key, None)
+
+        found = (ref(image, forget), {})
+    found[1][limits] = made
+    _made[key] = found
+    room = KEPT_BYTES
+    for key, (_, known) in reversed(list(_made.items())):
+        room -= sum([len(one.data) for one in list(known.values())])
+        if room < 0:
+            _made.pop(key, None)

@@ -2,7 +2,8 @@
 
 `Model` turns every form of a prompt into a `Request` and every timeout into a
 `Deadline`, once, so that what stands below it (a wire's client, a chain, a scheme of a
-user's own) has two methods to write: `complete` and `events`.
+user's own) has two methods to write: `complete` and `events`. `ImageModel` is the same
+for what draws, with `complete` alone.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any, Union
 
+    from .imagegen import ImageRequest, ImageResponse
     from .llm import Prompt, Response
 
     Delta = Union["TextDelta", "ThinkingDelta", "ToolCallDelta"]
@@ -115,18 +117,37 @@ class Stream:
         self.close()
 
 
-class Model:
-    """Something that answers.
+class _Asked:
+    """What models that answer and models that draw have in common: a name, limits, a deadline.
 
-    A model of your own overrides `complete`, and `events` if it can stream. Both get a
-    checked `Request` and a `Deadline`; whoever waits asks `deadline.require()` for the
-    seconds that are left.
+    capabilities: what is known of what it takes, without asking it.
     """
 
     name: str = ""
     capabilities: Capabilities = Capabilities()
     default_timeout: float = DEFAULT_TIMEOUT
     base_url: str = ""
+
+    def learned(self, request: Any, deadline: Deadline) -> Capabilities:
+        """What it takes, as far as this request needs to know; may ask the server, before the deadline."""
+        return self.capabilities
+
+    def _deadline(self, timeout: float | None) -> Deadline:
+        if timeout is None:
+            return Deadline(self.default_timeout, "default")
+        return Deadline(as_timeout(timeout))
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}>"
+
+
+class Model(_Asked):
+    """Something that answers.
+
+    A model of your own overrides `complete`, and `events` if it can stream. Both get a
+    checked `Request` and a `Deadline`; whoever waits asks `deadline.require()` for the
+    seconds that are left.
+    """
 
     def generate(self, prompt: Prompt, *, timeout: float | None = None, **options: Any) -> Response:
         """Answer a prompt.
@@ -152,11 +173,6 @@ class Model:
     def _started(self, request: Request, timeout: float | None) -> Iterator[StreamEvent]:
         yield from self.events(request, self._deadline(timeout))
 
-    def _deadline(self, timeout: float | None) -> Deadline:
-        if timeout is None:
-            return Deadline(self.default_timeout, "default")
-        return Deadline(as_timeout(timeout))
-
     def complete(self, request: Request, deadline: Deadline) -> Response:
         """The whole answer to a request, before the deadline."""
         if type(self).generate is not Model.generate:
@@ -170,9 +186,6 @@ class Model:
                 yield from stream
         else:
             yield from replay(self.complete(request, deadline))
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.name}>"
 
 
 def replay(response: Response) -> Iterator[StreamEvent]:
@@ -191,10 +204,25 @@ def replay(response: Response) -> Iterator[StreamEvent]:
     yield Done(response)
 
 
-class ImageModel:
-    """Something that draws."""
+class ImageModel(_Asked):
+    """Something that draws. One of your own overrides `complete`."""
 
-    name: str = ""
+    def generate(self, prompt: str | ImageRequest, *, timeout: float | None = None, **options: Any) -> ImageResponse:
+        """Draw.
+
+        prompt: what to draw, as a str or an `ImageRequest`; options are fields of
+        `ImageRequest`, laid over it. timeout: as for `Model.generate`; drawing takes
+        seconds to many minutes. Raises the errors of `majordomo.errors`.
+        """
+        from .imagegen import ImageRequest
+
+        return self.complete(ImageRequest.of(prompt, options), self._deadline(timeout))
+
+    def complete(self, request: ImageRequest, deadline: Deadline) -> ImageResponse:
+        """The pictures of a request, before the deadline."""
+        if type(self).generate is not ImageModel.generate:
+            return self.generate(request, timeout=deadline.require())
+        raise UnsupportedError(f"{self.name or type(self).__name__} does not draw")
 
 
 class Provider:
@@ -216,7 +244,7 @@ class Provider:
         raise UnsupportedError(f"{self.name} has no list of models")
 
     def image_model(self, id: str) -> ImageModel:
-        """A model that draws."""
+        """The bare target for drawing; UnsupportedError where nothing draws."""
         raise UnsupportedError(f"{self.name} has no models that draw")
 
     def __repr__(self) -> str:

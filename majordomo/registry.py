@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 
 from .dsn import DSN, as_token, strip
-from .errors import ConfigError, DSNError, SpecError
+from .errors import ConfigError, DSNError, SpecError, UnsupportedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Any, Callable
 
     from ._http import Client
-    from .chain import Chain, Policy
+    from .chain import Chain, ImageChain, Policy
     from .health import MemoryHealth
     from .llm import Attempt
     from .model import ImageModel, Provider
@@ -134,13 +134,15 @@ class Registry:
         self._parsed[spec] = (reading.met, chain)
         return chain
 
-    def parse_image(self, spec: str) -> ImageModel:
-        """`parse` for models that draw."""
+    def parse_image(self, spec: str) -> ImageChain:
+        """`parse` for models that draw; a target of the spec that cannot is passed over when it is asked."""
         reading = _Reading(self)
-        found: list[ImageModel] = [
-            self.provider_of(name, reading).image_model(id) for name, id in reading.targets(spec)
-        ]
-        return found[0]
+        targets = {
+            f"{name}/{id}": _drawer(self.provider_of(name, reading), name, id) for name, id in reading.targets(spec)
+        }
+        from .chain import ImageChain
+
+        return ImageChain(targets, self.policy, (_parsed_image, (self, spec)))
 
     def provider(self, name: str) -> Any:
         """The provider of a name, for what is no call of a model: listing, unloading."""
@@ -375,6 +377,25 @@ def _remade(settings: dict[str, Any] | None, aliases: dict[str, str]) -> Registr
 
 def _parsed(registry: Registry, spec: str) -> Chain:
     return registry.parse(spec)
+
+
+def _parsed_image(registry: Registry, spec: str) -> ImageChain:
+    return registry.parse_image(spec)
+
+
+def _drawer(provider: Any, name: str, id: str) -> ImageModel:
+    """A provider's model that draws; where there is none, one that says so when it is asked."""
+    from .model import ImageModel
+
+    try:
+        if callable(getattr(provider, "image_model", None)):
+            found: ImageModel = provider.image_model(id)
+            return found
+    except UnsupportedError:
+        pass
+    cannot = ImageModel()
+    cannot.name = f"{name}/{id}"
+    return cannot
 
 
 def _builtin_dsn(name: str, source: str, base: str | None, token: str | None) -> DSN:

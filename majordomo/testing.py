@@ -8,9 +8,9 @@
         assert registry.parse("box/any").generate("Hi").text == "Hello."
         assert [seen.json["model"] for seen in server.requests] == ["any", "any"]
 
-Questions to a model take the next step of the script, in order; when it is used up they
-get the default. Everything else (lists, what runs, unloading) is answered from `models`
-and `running`, as llama-swap does. Nothing leaves 127.0.0.1.
+Questions to a model, those to draw included, take the next step of the script, in order;
+when it is used up they get the default. Everything else (lists, what runs, unloading) is
+answered from `models` and `running`, as llama-swap does. Nothing leaves 127.0.0.1.
 """
 
 from __future__ import annotations
@@ -21,11 +21,13 @@ import socketserver
 import struct
 import threading
 import time
+from base64 import b64decode, b64encode
 from http.client import responses as HTTP_REASONS
 from http.server import BaseHTTPRequestHandler
 from urllib.parse import quote, unquote, urlsplit
 
-from .llm import Response, ToolCall, Usage
+from .errors import UnsupportedError
+from .llm import Image, Response, ToolCall, Usage, sniff
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,11 +36,12 @@ if TYPE_CHECKING:
     from dataclasses import dataclass, field
     from typing import Any, Callable, Union
 
-    Step = Union["Reply", "Status", "Raw", "Fault", "Callable[[Seen], Step]"]
+    Step = Union["Reply", "Drawing", "Status", "Raw", "Fault", "Callable[[Seen], Step]"]
 else:
     from ._frozen import dataclass, field
 
 __all__ = [
+    "Drawing",
     "FakeServer",
     "Fault",
     "Raw",
@@ -55,7 +58,10 @@ __all__ = [
 ]
 
 CHAT_PATHS = ("/chat/completions",)
+DRAW_PATHS = ("/images/generations", "/images/edits", ":generateContent")
 _WORD = 6  # characters of a streamed piece
+# One red pixel, as PNG.
+RED = b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC")
 
 
 @dataclass(frozen=True)
@@ -85,6 +91,19 @@ class Reply:
             response.usage,
             response.refusal,
         )
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """Pictures as a model's answer, told in the wire of the path that was asked.
+
+    images: one or several, as `Image` or bytes; small red ones, as many as were asked
+    for, if there are none. as_url: where they are, instead of the pictures themselves;
+    True for a place on the fake server, which shows them to everybody.
+    """
+
+    images: Image | bytes | Sequence[Image | bytes] = ()
+    as_url: str | bool = False
 
 
 @dataclass(frozen=True)
@@ -173,22 +192,61 @@ class Seen:
         except ValueError:
             return None
 
+    @property
+    def form(self) -> list[tuple[str, str | None, str, bytes]]:
+        """The body as a form: (name, filename, type, bytes) of each part; none if it is no form."""
+        from email.parser import BytesFeedParser
+
+        kind = self.headers.get("content-type", "")
+        if not kind.lower().startswith("multipart/form-data"):
+            return []
+        parser = BytesFeedParser()
+        parser.feed(b"Content-Type: " + kind.encode("latin-1", "replace") + b"\r\n\r\n" + self.body)
+        message: Any = parser.close()
+        return [
+            (
+                str(part.get_param("name", "", "content-disposition")),
+                part.get_filename(),
+                part.get_content_type(),
+                part.get_payload(decode=True),
+            )
+            for part in (message.get_payload() if message.is_multipart() else ())
+        ]
+
+    @property
+    def model(self) -> str:
+        """The model that is asked, `""` if none is named."""
+        place, _, verb = urlsplit(self.path).path.rpartition(":")
+        if verb == "generateContent":
+            return unquote(place.partition("/models/")[2])
+        found = self._asked("model")
+        return found if isinstance(found, str) else ""
+
+    def _asked(self, name: str) -> Any:
+        """What a body says under a name, be it JSON or a form."""
+        asked = self.json
+        if isinstance(asked, dict):
+            return asked.get(name, "")
+        return next((data.decode("utf-8", "replace") for part, _, _, data in self.form if part == name), "")
+
 
 class FakeServer:
     """A server on 127.0.0.1, a context manager.
 
-    script: steps for the questions to come. token: what `Authorization: Bearer` must
-    hold, None lets everybody in. models: what the lists show. ssl_context: speak TLS.
+    script: steps for the questions to come. token: what `Authorization: Bearer` (or
+    Google's `x-goog-api-key`) must hold, None lets everybody in. models: what the lists
+    show, names or whole rows. ssl_context: speak TLS.
 
     requests: what was asked, oldest first. connections: how many were accepted.
-    running: the models that have been asked and not unloaded.
+    running: the models that have been asked and not unloaded. default, drawing: what a
+    question gets, and one to draw, that no step is left for.
     """
 
     def __init__(
         self,
         *script: Any,
         token: str | None = None,
-        models: Iterable[str] = ("qwen3:14b", "org/vision:8b"),
+        models: Iterable[str | dict[str, Any]] = ("qwen3:14b", "org/vision:8b"),
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         self.requests: list[Seen] = []
@@ -196,6 +254,8 @@ class FakeServer:
         self.models = list(models)
         self.running: list[str] = []
         self.default: Any = Reply("Hello from the fake server.")
+        self.drawing: Any = Drawing()
+        self._shown: dict[str, bytes] = {}
         self._token = token
         self._context = ssl_context
         self._script: list[tuple[str | None, Any]] = [(None, step) for step in script]
@@ -269,11 +329,13 @@ class FakeServer:
     def _step(self, seen: Seen) -> Any:
         """What to answer a request with."""
         path = urlsplit(seen.path).path
-        asks_model = seen.method == "POST" and path.endswith(CHAT_PATHS)
+        draws = seen.method == "POST" and path.endswith(DRAW_PATHS)
+        asks_model = draws or (seen.method == "POST" and path.endswith(CHAT_PATHS))
         with self._lock:
             self.requests.append(seen)
-            if self._token is not None and not path.endswith("/health"):
-                if seen.headers.get("authorization") != f"Bearer {self._token}":
+            if self._token is not None and not path.endswith("/health") and path not in self._shown:
+                keys = seen.headers.get("authorization"), seen.headers.get("x-goog-api-key")
+                if keys[0] != f"Bearer {self._token}" and keys[1] != self._token:
                     return _refusal(
                         401, "unauthorized: invalid or missing API key", "authentication_error", "unauthorized"
                     )
@@ -283,20 +345,43 @@ class FakeServer:
                     del self._script[number]
                     break
             else:
-                step = self.default if asks_model else self._managed(seen.method, path)
-            asked = seen.json
-            if asks_model and isinstance(asked, dict) and isinstance(asked.get("model"), str):
-                if asked["model"] not in self.running:
-                    self.running.append(asked["model"])
+                default = self.drawing if draws else self.default
+                step = default if asks_model else self._managed(seen.method, path)
+            model = seen.model if asks_model else ""
+            if model and model not in self.running:
+                self.running.append(model)
         while callable(step):
             step = step(seen)
         return step
 
+    def _drawn(self, drawing: Drawing, seen: Seen) -> Status:
+        """Pictures in the wire of the path."""
+        google = urlsplit(seen.path).path.endswith(":generateContent")
+        images = (drawing.images,) if isinstance(drawing.images, (Image, bytes)) else tuple(drawing.images)
+        if not images:
+            count = str(seen._asked("n"))
+            images = (RED,) * (1 if google or not count.isdigit() else min(int(count[:3]), 100))
+        datas = [image.data if isinstance(image, Image) else image for image in images]
+        if google:
+            return _google_drawing(datas)
+        if drawing.as_url is True:
+            with self._lock:
+                places = [f"/drawn/{len(self._shown) + number}" for number in range(len(datas))]
+                self._shown.update(zip(places, datas))
+            rows = [{"url": self.url + place} for place in places]
+        elif drawing.as_url:
+            rows = [{"url": str(drawing.as_url)} for _ in datas]
+        else:
+            rows = [{"b64_json": b64encode(data).decode("ascii")} for data in datas]
+        return Status(200, {"created": 1700000000, "data": rows})
+
     def _managed(self, method: str, path: str) -> Status:
         """llama-swap's own paths. Source: llama-swap of August 2026, `internal/server`."""
         if method == "GET" and path.endswith("/models"):
-            rows = [{"id": name, "object": "model", "owned_by": "llama-swap"} for name in sorted(self.models)]
-            return Status(200, {"object": "list", "data": rows})
+            return Status(200, {"object": "list", "data": sorted(map(_row, self.models), key=_id)})
+        if method == "GET" and path in self._shown:
+            data = self._shown[path]
+            return Status(200, data, {"Content-Type": _mime(data)})
         if method == "GET" and path.endswith("/running"):
             return Status(200, {"running": [{"model": name, "state": "ready"} for name in sorted(self.running)]})
         if method == "GET" and path.endswith("/health"):
@@ -309,11 +394,20 @@ class FakeServer:
             return Status(200, {"msg": "ok"})
         if method == "POST" and "/api/models/unload/" in path:
             name = unquote(path.partition("/api/models/unload/")[2])
-            if name not in self.models and name not in self.running:
+            if name not in [_id(_row(row)) for row in self.models] and name not in self.running:
                 return _refusal(404, "model not found", "invalid_request_error", "not_found")
             self.running = [running for running in self.running if running != name]
             return Status(200, "OK")
         return Status(404, "404 page not found\n", {"Content-Type": "text/plain; charset=utf-8"})
+
+
+def _row(model: str | dict[str, Any]) -> dict[str, Any]:
+    """A model as a list shows it."""
+    return model if isinstance(model, dict) else {"id": model, "object": "model", "owned_by": "llama-swap"}
+
+
+def _id(row: dict[str, Any]) -> str:
+    return str(row.get("id", ""))
 
 
 def _refusal(status: int, message: str, kind: str, code: str) -> Status:
@@ -393,6 +487,8 @@ class _Handler(BaseHTTPRequestHandler):
             return [step.data]
         if isinstance(step, Reply):
             step = _openai_status(step, seen)
+        if isinstance(step, Drawing):
+            step = self.server.fake._drawn(step, seen)
         if isinstance(step, Fault):
             return self._render(step.step, seen)
         return _rendered(step)
@@ -517,3 +613,18 @@ def _openai_usage(usage: Usage) -> dict[str, Any]:
         "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
         "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
     }
+
+
+def _google_drawing(datas: list[bytes]) -> Status:
+    """Pictures as Gemini gives them."""
+    parts = [{"inlineData": {"mimeType": _mime(data), "data": b64encode(data).decode("ascii")}} for data in datas]
+    candidate = {"content": {"role": "model", "parts": parts}, "finishReason": "STOP", "index": 0}
+    return Status(200, {"candidates": [candidate], "modelVersion": "fake", "responseId": "fake"})
+
+
+def _mime(data: bytes) -> str:
+    """The type of what is drawn, which a test may have made something else than a picture."""
+    try:
+        return sniff(data)
+    except UnsupportedError:
+        return "application/octet-stream"

@@ -672,8 +672,8 @@ TOOL = Tool("look", "", {"type": "object"})
     ("lacks", "options", "word"),
     [
         ({"max_images_per_request": 0}, {"image": True}, "images"),
-        ({"max_images_per_request": 1}, {"image": True, "twice": True}, "images"),
-        ({"allowed_image_mime": ("image/jpeg",)}, {"image": True}, "image/png"),
+        ({"max_images_per_request": 0}, {"image": True, "twice": True}, "images"),
+        ({"allowed_image_mime": ("image/svg+xml",)}, {"image": True}, "image/png"),
         ({"max_image_bytes": 5}, {"image": True}, "5"),
         ({"tools": False}, {"tools": (TOOL,)}, "tools"),
         ({"structured_output": False}, {"schema": {"type": "object"}}, "schema"),

@@ -97,7 +97,7 @@ def test_schema_and_image(server, tmp_path):
     files = ["--schema", str(tmp_path / "schema.json"), "-i", str(tmp_path / "dot.jpg")]
     done = run("ask", "-m", "box/m", *files, "Which colour?", LLM_BOX=server.dsn())
     assert (done.returncode, done.stdout) == (0, '{"colour": "red"}\n')
-    asked = server.requests[0].json
+    asked = server.requests[-1].json
     assert asked["response_format"]["json_schema"]["schema"] == {"type": "object"}
     assert asked["messages"][0]["content"][0]["image_url"]["url"].startswith("data:image/png;base64,")
 

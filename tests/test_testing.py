@@ -8,6 +8,7 @@ import socket
 import ssl
 import threading
 import time
+from base64 import b64decode
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ import pytest
 from majordomo import (
     APIError,
     DeadlineError,
+    Image,
     Registry,
     Response,
     ToolCall,
@@ -24,6 +26,8 @@ from majordomo import (
     assistant,
 )
 from majordomo.testing import (
+    RED,
+    Drawing,
     FakeServer,
     Fault,
     Raw,
@@ -451,3 +455,122 @@ def test_seen_is_a_value():
     """A test may compare it."""
     assert Seen("GET", "/", {}, b"{}") == Seen("GET", "/", {}, b"{}")
     assert Seen("GET", "/", {}, b"{}").json == {}
+
+
+# Drawing
+
+DRAW, EDIT, GEMINI = "/v1/images/generations", "/v1/images/edits", "/v1beta/models/gemini%2Fx:generateContent"
+JPEG = b"\xff\xd8\xffpicture"
+FORM = {"Content-Type": "multipart/form-data; boundary=B"}
+FORM_BODY = (
+    b'--B\r\nContent-Disposition: form-data; name="model"\r\n\r\nflux\r\n'
+    b'--B\r\nContent-Disposition: form-data; name="n"\r\n\r\n2\r\n'
+    b'--B\r\nContent-Disposition: form-data; name="image"; filename="a.png"\r\nContent-Type: image/png\r\n\r\n'
+    b"\x00\r\n\xff\r\r\n--B--\r\n"
+)
+
+
+def drawn(server, path=DRAW, body=b"{}", headers=()):
+    """The bytes of the pictures that a question to draw gets, and its JSON."""
+    payload = json.loads(http_ask(server, "POST", path, body, headers)[2])
+    if "candidates" in payload:
+        rows = [part["inlineData"]["data"] for part in payload["candidates"][0]["content"]["parts"]]
+    else:
+        rows = [row["b64_json"] for row in payload["data"]]
+    return [b64decode(row) for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "headers", "count"),
+    [
+        (DRAW, b"{}", {}, 1),
+        (DRAW, b'{"n": 3}', {}, 3),
+        (DRAW, b'{"n": "x"}', {}, 1),
+        (DRAW, b'{"n": 1000000}', {}, 100),
+        (DRAW, b"[]", {}, 1),
+        (EDIT, FORM_BODY, FORM, 2),
+        (EDIT, b"junk", FORM, 1),
+        (GEMINI, b"{}", {}, 1),
+    ],
+)
+def test_a_question_to_draw_is_answered_with_pictures(path, body, headers, count):
+    """Without a step: small pictures, as many as were asked for, in the wire of the path."""
+    with FakeServer() as server:
+        assert drawn(server, path, body, headers) == [RED] * count
+
+
+@pytest.mark.parametrize("path", [DRAW, EDIT, GEMINI])
+def test_a_drawing_is_a_step_like_others(path):
+    """Pictures as bytes or images, one or several, in order; faults and statuses as for any question."""
+    with FakeServer(Drawing(JPEG), Drawing((Image(RED), JPEG)), Status(503), cut(Drawing(), after=30)) as server:
+        assert drawn(server, path) == [JPEG]
+        assert drawn(server, path) == [RED, JPEG]
+        assert http_ask(server, "POST", path)[0] == 503
+        with pytest.raises((http.client.HTTPException, OSError, ValueError)):
+            drawn(server, path)
+        server.drawing = Status(400, "no")
+        assert http_ask(server, "POST", path)[0] == 400
+        assert http_ask(server)[0] == 200
+
+
+def test_pictures_may_stand_behind_a_url():
+    """On the server itself, for everybody, or wherever a test wants them to be."""
+    with FakeServer(Drawing((RED, JPEG), as_url=True), Drawing(as_url="https://h/a.png"), token="t") as server:
+        head = {"Authorization": "Bearer t"}
+        rows = json.loads(http_ask(server, path=DRAW, headers=head)[2])["data"]
+        for row, data, kind in zip(rows, (RED, JPEG), ("image/png", "image/jpeg")):
+            assert row["url"].startswith(server.url + "/")
+            status, headers, body = http_ask(server, "GET", row["url"][len(server.url) :], None)
+            assert (status, headers["Content-Type"], body) == (200, kind, data)
+        assert json.loads(http_ask(server, path=DRAW, headers=head)[2])["data"] == [{"url": "https://h/a.png"}]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "headers", "model"),
+    [
+        (DRAW, b'{"model": "flux"}', {}, "flux"),
+        (EDIT, FORM_BODY, FORM, "flux"),
+        (GEMINI, b"{}", {}, "gemini/x"),
+        (DRAW, b'{"model": 5}', {}, ""),
+        (DRAW, b"", {}, ""),
+    ],
+)
+def test_a_model_that_draws_runs(path, body, headers, model):
+    """Wherever its name stands: in JSON, in a form, in the path."""
+    with FakeServer() as server:
+        http_ask(server, "POST", path, body, headers)
+        assert server.requests[0].model == model
+        assert server.running == ([model] if model else [])
+
+
+def test_a_form_is_read():
+    """Parts with their names, types and bytes as they came; JSON is no form."""
+    with FakeServer() as server:
+        http_ask(server, "POST", EDIT, FORM_BODY, FORM)
+        http_ask(server, "POST", DRAW, b"{}", {"Content-Type": "application/json"})
+        assert server.requests[0].form == [
+            ("model", None, "text/plain", b"flux"),
+            ("n", None, "text/plain", b"2"),
+            ("image", "a.png", "image/png", b"\x00\r\n\xff\r"),
+        ]
+        assert server.requests[1].form == []
+
+
+@pytest.mark.parametrize("headers", [{"x-goog-api-key": "t"}, {"Authorization": "Bearer t"}])
+def test_a_token_may_come_as_google_has_it(headers):
+    """One of both headers will do, and a wrong one will not."""
+    with FakeServer(token="t") as server:
+        assert drawn(server, GEMINI, headers=headers) == [RED]
+        assert http_ask(server, path=GEMINI)[0] == 401
+        assert http_ask(server, path=GEMINI, headers={"x-goog-api-key": "u"})[0] == 401
+
+
+def test_a_list_shows_rows_as_they_are():
+    """A model may be a whole row, beside names."""
+    row = {"id": "b", "object": "model", "meta": {"n_ctx": 4096}}
+    with FakeServer(models=["c", row, "a"]) as server:
+        rows = json.loads(http_ask(server, "GET", "/v1/models", None)[2])["data"]
+        assert [entry["id"] for entry in rows] == ["a", "b", "c"]
+        assert rows[1] == row
+        assert http_ask(server, "POST", "/api/models/unload/b")[0] == 200
+        assert http_ask(server, "POST", "/api/models/unload/d")[0] == 404

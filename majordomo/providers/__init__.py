@@ -52,8 +52,15 @@ _LLAMA_SWAP = Scheme(
     "llamaswap.LlamaSwap",
     strip=("/v1/chat/completions", "/v1"),
     timeout=LOCAL_TIMEOUT,
-    quirks={"token_limit": "max_tokens", "loading_state": True, "thinking_switch": True},
+    quirks={"token_limit": "max_tokens", "loading_state": True, "thinking_switch": True, "extra_args": True},
     builtin=False,
+)
+
+_GOOGLE = Scheme(
+    "google.Google",
+    host="generativelanguage.googleapis.com",
+    path="/v1beta",
+    keys=("GEMINI_API_KEY", "GOOGLE_API_KEY"),
 )
 
 SCHEMES: dict[str, Scheme] = {
@@ -65,6 +72,8 @@ SCHEMES: dict[str, Scheme] = {
         keys=("OPENAI_API_KEY",),
         base_url="OPENAI_BASE_URL",
     ),
+    "google": _GOOGLE,
+    "gemini": _GOOGLE,
     "llama-swap": Scheme(**{**_LLAMA_SWAP.__dict__, "plain": True, "builtin": True}),
     "llama-swaps": _LLAMA_SWAP,
 }
@@ -100,7 +109,7 @@ def make(
     message for a provider that cannot be asked without a key.
     Raises DSNError for options that the scheme does not have.
     """
-    from ._base import limits_of
+    from ._base import options_of
 
     row = SCHEMES[dsn.scheme]
     if dsn.scheme == "llama-swaps" and dsn.plain:
@@ -110,13 +119,14 @@ def make(
     module_name, _, class_name = row.provider.partition(".")
     module = import_module("." + module_name, __name__)
     provider = getattr(module, class_name)
-    capabilities, options = limits_of(dsn, module.CAPABILITIES, provider.own_options)
+    limits, options = options_of(dsn, provider.own_options)
     made: HTTPProvider = provider(
         name,
         base_url_of(dsn, row),
         dsn.token,
         client=client(options.pop("ca", None), options.pop("proxy", True)),
-        capabilities=capabilities,
+        capabilities=module.CAPABILITIES,
+        limits=limits,
         timeout=options.pop("timeout", row.timeout),
         idle_timeout=idle_timeout,
         missing=_no_host(name, dsn) if not (dsn.host or row.host) else needs_key,

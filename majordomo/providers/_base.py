@@ -20,34 +20,44 @@ from ..errors import (
     ProtocolError,
     TransportError,
     TruncatedError,
+    UnsupportedError,
 )
-from ..llm import Capabilities
-from ..model import MANAGE_TIMEOUT, Done, Model, Provider
+from ..llm import Capabilities, Image, images_of
+from ..model import MANAGE_TIMEOUT, Done, ImageModel, Model, Provider
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from dataclasses import replace
+    from dataclasses import dataclass, replace
     from typing import Any, Callable
 
     from .._http import Client
     from ..dsn import DSN
+    from ..imagegen import ImageRequest, ImageResponse
     from ..llm import Request, Response
     from ..model import StreamEvent
 else:
-    from .._frozen import replace
+    from .._frozen import dataclass, replace
 
+DRAWN_CAP = 256 * 1024 * 1024  # bytes of an answer that holds pictures: ten of them at 4K are 100 MB
 AFTER_FINISH = 5.0  # seconds that a finished answer waits for its usage and end marker
 
 
 class HTTPProvider(Provider):
     """A service behind a base URL.
 
-    wire: the module that encodes and decodes for it. own_options: what its DSN may say
-    beside the options of all, each with the function that reads it (ValueError if odd).
+    wire: the module that encodes and decodes for it; drawing_wire: the one for pictures,
+    None if it draws none, drawing_limits what it takes to edit. families: what is known of
+    its models' limits, see `Family`. limits: those of its DSN, which win. own_options: what
+    its DSN may say beside the options of all, each with the function that reads it
+    (ValueError if odd).
     """
 
     wire: Any
+    drawing_wire: Any = None
+    drawing_limits = Capabilities()
+    drawing_quirks: dict[str, Any] = {}
+    families: tuple[Family, ...] = ()
     own_options: dict[str, Callable[[str], Any]] = {}
 
     def __init__(
@@ -58,6 +68,7 @@ class HTTPProvider(Provider):
         *,
         client: Client,
         capabilities: Capabilities = Capabilities(),
+        limits: dict[str, Any] | None = None,
         timeout: float,
         idle_timeout: float | None = None,
         missing: str | None = None,
@@ -65,6 +76,7 @@ class HTTPProvider(Provider):
         self.name = name
         self.base_url = base_url
         self.capabilities = capabilities
+        self.limits = limits or {}
         self.timeout = timeout
         self.idle_timeout = idle_timeout
         self.missing = missing
@@ -75,6 +87,26 @@ class HTTPProvider(Provider):
         """The headers that say who asks."""
         return {"Authorization": f"Bearer {self._token}"} if self._token else {}
 
+    def capabilities_of(self, id: str) -> Capabilities:
+        """What a model takes: the scheme's, its family's, and what the DSN says; the last word wins."""
+        known: dict[str, Any] = {}
+        host = self.base_url.partition("://")[2].partition("/")[0]
+        for family in self.families:
+            if host in family.hosts and id.startswith(family.models):
+                known.update(family.limits)
+        known.update(self.limits)
+        return replace(self.capabilities, **known) if known else self.capabilities
+
+    def describe(self, id: str, deadline: Deadline) -> dict[str, Any]:
+        """What the server tells of a model's limits, if it has a way to; asked when a picture is to be sent."""
+        return {}
+
+    def image_model(self, id: str) -> ImageTarget:
+        """The bare target for drawing: no failover, no health, no fitting; `parse_image` adds those."""
+        if self.drawing_wire is None:
+            raise UnsupportedError(f"{self.name} has no models that draw")
+        return ImageTarget(self, id)
+
     def blot(self, error: MajordomoError) -> None:
         """Take this provider's token out of an error."""
         _http.blot(error, self._token)
@@ -84,13 +116,13 @@ class HTTPProvider(Provider):
         if self.missing:
             raise ConfigError(self.missing)
 
-    def how(self, deadline: Deadline) -> dict[str, Any]:
+    def how(self, deadline: Deadline, wire: Any = None) -> dict[str, Any]:
         """How to reach this service: what `_http` wants to know beside method, URL and payload."""
         return {
             "deadline": deadline,
             "headers": self.headers(),
             "secret": self._token,
-            "read_error": self.wire.read_error,
+            "read_error": (wire or self.wire).read_error,
         }
 
     def manage(self, method: str, path: str, timeout: float | Deadline | None) -> bytes:
@@ -108,7 +140,7 @@ class HTTPProvider(Provider):
         """The deadline of something that is no answer of a model."""
         return Deadline(MANAGE_TIMEOUT if timeout is None else as_timeout(timeout))
 
-    def manage_json(self, method: str, path: str, timeout: float | None, what: str) -> Any:
+    def manage_json(self, method: str, path: str, timeout: float | Deadline | None, what: str) -> Any:
         """Ask as `manage` does, for JSON; an error in a 200 is raised."""
         return self.read_json(self.manage(method, path, timeout), what)
 
@@ -127,17 +159,52 @@ class HTTPProvider(Provider):
         raise TypeError(f"provider {self.name} does not pickle, for it holds a token; pickle what parse() gives")
 
 
+@dataclass(frozen=True)
+class Family:
+    """A row: what is known of the limits of models. models: how their ids begin; limits: fields of `Capabilities`."""
+
+    hosts: tuple[str, ...]
+    models: tuple[str, ...]
+    limits: dict[str, Any]
+
+
 class Target(Model):
-    """One model of an HTTP provider: encode, send, decode; and mend what the server does not take."""
+    """One model of an HTTP provider: encode, send, decode; and mend what the server does not take.
+
+    capabilities: what is known of it, read when first asked for; what is set here counts.
+    """
 
     def __init__(self, provider: HTTPProvider, id: str, quirks: Any) -> None:
         self.id = id
         self.name = f"{provider.name}/{id}"
         self.base_url = provider.base_url
-        self.capabilities = provider.capabilities
         self.default_timeout = provider.timeout
         self._provider = provider
         self._quirks = quirks
+        self._capabilities: Capabilities | None = None
+        self._described = False
+
+    @property
+    def capabilities(self) -> Capabilities:
+        found = self._capabilities
+        if found is None:
+            found = self._capabilities = self._provider.capabilities_of(self.id)
+        return found
+
+    @capabilities.setter
+    def capabilities(self, given: Capabilities) -> None:
+        self._capabilities, self._described = given, True
+
+    def learned(self, request: Request, deadline: Deadline) -> Capabilities:
+        """The capabilities; the server is asked for them before the first request with pictures."""
+        provider = self._provider
+        if not self._described and "max_images_per_request" not in provider.limits and images_of(request.messages):
+            with _Blaming(self):
+                told = provider.describe(self.id, deadline)
+            if not self._described:  # nobody has set them meanwhile
+                self._capabilities = replace(self.capabilities, **told) if told else self.capabilities
+                self._described = True
+        return self.capabilities
 
     def url(self, stream: bool) -> str:
         """Where the question goes."""
@@ -146,7 +213,7 @@ class Target(Model):
     def complete(self, request: Request, deadline: Deadline) -> Response:
         wire, provider = self._provider.wire, self._provider
 
-        def ask(body: dict[str, Any]) -> Response:
+        def ask(body: Any) -> Response:
             payload = _http.do_json(provider.client, "POST", self.url(False), body, **provider.how(deadline))
             response: Response = wire.decode(payload, self._quirks, request.schema)
             return response
@@ -157,7 +224,7 @@ class Target(Model):
     def events(self, request: Request, deadline: Deadline) -> Iterator[StreamEvent]:
         wire, provider = self._provider.wire, self._provider
 
-        def ask(body: dict[str, Any]) -> _http.Source:
+        def ask(body: Any) -> _http.Source:
             how = provider.how(deadline)
             url = self.url(True)
             return _http.stream(provider.client, "POST", url, body, idle_timeout=provider.idle_timeout, **how)
@@ -174,15 +241,16 @@ class Target(Model):
             response = decoder.response()
         yield Done(self._told(response, request))
 
-    def _mended(self, request: Request, stream: bool, ask: Callable[[dict[str, Any]], Any]) -> Any:
+    def _mended(self, request: Request, stream: bool, ask: Callable[[Any], Any]) -> Any:
         """Ask; a parameter that the server calls unsupported is mended, once, and remembered."""
         wire, provider = self._provider.wire, self._provider
         provider.ready()
+        pictured = bool(images_of(request.messages))
         while True:
             quirks = self._quirks
             body = wire.encode(request, self.id, quirks, target=self.name, stream=stream)
             try:
-                return ask(body)
+                return ask(_json.dumps_sparingly(body) if pictured else body)
             except APIError as exc:
                 found = wire.remedy(exc, body, quirks)
                 if found is None or found[0].partition("=")[0] in request.extra:
@@ -199,12 +267,75 @@ class Target(Model):
         return self._provider.__reduce__()
 
 
+class ImageTarget(ImageModel):
+    """One model of an HTTP provider that draws."""
+
+    def __init__(self, provider: HTTPProvider, id: str) -> None:
+        self.id = id
+        self.name = f"{provider.name}/{id}"
+        self.base_url = provider.base_url
+        self.capabilities = provider.drawing_limits
+        self.default_timeout = provider.timeout
+        self._provider = provider
+        self._quirks = provider.drawing_wire.Quirks(**provider.drawing_quirks)
+
+    def complete(self, request: ImageRequest, deadline: Deadline) -> ImageResponse:
+        wire, provider = self._provider.drawing_wire, self._provider
+        images: list[Image] = []
+        answers: list[Any] = []
+        told: tuple[str, ...] = wire.warnings(request, self._quirks)
+        with _Blaming(self):
+            provider.ready()
+            for one in _one_by_one(request) if wire.ONE_AT_A_TIME else [request]:
+                payload = self._asked(one, deadline)
+                found, said = wire.decode(payload, one)
+                answers.append(payload)
+                told += said
+                images += [self._fetched(drawn, deadline) for drawn in found]
+        from ..imagegen import ImageResponse
+
+        return ImageResponse(tuple(images), self.name, (), told, answers if len(answers) > 1 else answers[0])
+
+    def _asked(self, request: ImageRequest, deadline: Deadline) -> Any:
+        wire, provider = self._provider.drawing_wire, self._provider
+        url = provider.base_url + wire.path(request, self.id)
+        body, how = wire.encode(request, self.id, self._quirks), provider.how(deadline, wire)
+        if not isinstance(body, dict):  # a form
+            how["headers"]["Content-Type"] = body.content_type
+            body = body.body
+        elif request.images:
+            body = _json.dumps_sparingly(body)
+        return _http.do_json(provider.client, "POST", url, body, cap=DRAWN_CAP, **how)
+
+    def _fetched(self, drawn: Image | str, deadline: Deadline) -> Image:
+        """A picture that came, or that lies at a URL: asked for without any credential, by whoever it is."""
+        if isinstance(drawn, Image):
+            return drawn
+        try:
+            return Image(_http.fetch(self._provider.client.stranger(), "GET", drawn, deadline=deadline))
+        except DeadlineError:
+            raise
+        except MajordomoError as exc:
+            what = f"HTTP {exc.status}" if isinstance(exc, APIError) else exc.message
+            raise ProtocolError(f"the picture's URL gave no picture: {what}") from exc
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self._provider.__reduce__()
+
+
+def _one_by_one(request: ImageRequest) -> list[ImageRequest]:
+    """A request for each picture; one seed for all would draw the same one each time."""
+    seed = request.seed
+    seeds = [seed if seed is None or seed < 0 else seed + number for number in range(request.n)]
+    return [replace(request, n=1, seed=seed) for seed in seeds]
+
+
 class _Blaming:
     """Errors that leave a target name it, hold no token, and carry what had arrived."""
 
     __slots__ = ("_decoder", "_target")
 
-    def __init__(self, target: Target, decoder: Any = None) -> None:
+    def __init__(self, target: Target | ImageTarget, decoder: Any = None) -> None:
         self._target, self._decoder = target, decoder
 
     def __enter__(self) -> None:
@@ -254,10 +385,8 @@ def _deltas(source: _http.Source, decoder: Any, deadline: Deadline) -> Iterator[
             yield found
 
 
-def limits_of(
-    dsn: DSN, base: Capabilities, own_options: dict[str, Callable[[str], Any]]
-) -> tuple[Capabilities, dict[str, Any]]:
-    """What a DSN's options say: (capabilities, the rest by name); DSNError for one that is unknown or odd."""
+def options_of(dsn: DSN, own_options: dict[str, Callable[[str], Any]]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a DSN's options say: (fields of `Capabilities`, the rest by name); DSNError for an unknown or odd one."""
     found: dict[str, Any] = {}
     limits: dict[str, Any] = {}
     for name, value in dsn.options.items():
@@ -273,7 +402,7 @@ def limits_of(
             (limits if name in _LIMITS else found)[_LIMITS.get(name, name)] = read(value)
         except ValueError as exc:
             raise DSNError(f"option {name}: {exc}") from None
-    return (replace(base, **limits) if limits else base), found
+    return limits, found
 
 
 def _shown(name: str) -> str:
@@ -294,7 +423,8 @@ def _seconds(value: str) -> float:
         raise ValueError("is a number of seconds above 0, or inf") from None
 
 
-def _switch(value: str) -> bool:
+def switch(value: str) -> bool:
+    """`on` or `off`, as an option says it."""
     states = {"on": True, "off": False, "true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
     if value.lower() not in states:
         raise ValueError("is on or off")
@@ -318,14 +448,24 @@ _OPTIONS: dict[str, Callable[[str], Any]] = {
     "max_image_dimension": _count,
     "max_image_bytes": _count,
     "image_mime": _types,
-    "proxy": _switch,
+    "proxy": switch,
     "ca": str,
-    "thinking": _switch,
+    "thinking": switch,
+    "max_total_image_bytes": _count,
+    "many_images": _count,
+    "many_image_dimension": _count,
+    "animated_images": switch,
+    "tools": switch,
 }
-_LIMITS = {
+_LIMITS = {  # whose options are fields of `Capabilities`
     "max_images": "max_images_per_request",
     "max_image_dimension": "max_image_dimension",
     "max_image_bytes": "max_image_bytes",
     "image_mime": "allowed_image_mime",
+    "max_total_image_bytes": "max_total_image_bytes",
+    "many_images": "many_images",
+    "many_image_dimension": "many_image_dimension",
+    "animated_images": "animated_images",
+    "tools": "tools",
     "thinking": "thinking",
 }

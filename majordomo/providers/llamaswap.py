@@ -9,16 +9,17 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-from ..errors import APIError, ConfigError
+from ..errors import APIError, ConfigError, ProtocolError
 from ..llm import Capabilities
-from ._base import HTTPProvider
-from .openai import OpenAI, model_ids
+from ._base import HTTPProvider, switch
+from .openai import OpenAI, model_rows
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ._base import Target
+    from ..deadline import Deadline
+    from ._base import ImageTarget, Target
 
 # llama-server decodes with stb_image: no WebP in most builds. Source: tools/mtmd.
 CAPABILITIES = Capabilities(allowed_image_mime=("image/png", "image/jpeg"))
@@ -31,15 +32,35 @@ class LlamaSwap(HTTPProvider):
     def __init__(self, name: str, base_url: str, token: str | None, *, quirks: Any, **more: Any) -> None:
         super().__init__(name, base_url, token or PLACEHOLDER_KEY, **more)
         self._chat = OpenAI(name, base_url + "/v1", self._token, quirks=quirks, **more)
+        self._chat.drawing_limits = CAPABILITIES  # stable-diffusion.cpp reads pictures as llama.cpp does
+        self._chat.describe = self.describe  # type: ignore[method-assign]
+        self._rows: dict[str, dict[str, Any]] | None = None
         self.wire = self._chat.wire
+
+    own_options = {"extra_args": switch}
+
+    def describe(self, id: str, deadline: Deadline) -> dict[str, Any]:
+        """What `/v1/models` says of a model, asked once; a server that has no such list says nothing."""
+        if self._rows is None:
+            try:
+                self.list_models(timeout=deadline)
+            except (APIError, ProtocolError):
+                self._rows = {}
+        return _limits_in(self._rows or {}, id)
 
     def model(self, id: str) -> Target:
         """The bare target: OpenAI's client at `{base_url}/v1`."""
         return self._chat.model(id)
 
-    def list_models(self, *, timeout: float | None = None) -> list[str]:
+    def image_model(self, id: str) -> ImageTarget:
+        """The bare target for drawing, at `{base_url}/v1/images/generations`: stable-diffusion.cpp is behind it."""
+        return self._chat.image_model(id)
+
+    def list_models(self, *, timeout: float | Deadline | None = None) -> list[str]:
         """The ids of the models that are configured and listed (GET /v1/models)."""
-        return model_ids(self.manage_json("GET", "/v1/models", timeout, "the list of models"), self.name)
+        payload = self.manage_json("GET", "/v1/models", timeout, "the list of models")
+        self._rows = model_rows(payload, self.name)
+        return list(self._rows)
 
     def running(self, *, timeout: float | None = None) -> Any:
         """What runs now (GET /running), the JSON as it comes; its shape is no stable contract.
@@ -76,3 +97,22 @@ class LlamaSwap(HTTPProvider):
         if body.lstrip()[:1] in (b"{", b"[", b"<"):
             return self.read_json(body, "the answer")
         return body[:1000].decode("utf-8", "replace").strip()
+
+
+def _limits_in(rows: dict[str, dict[str, Any]], id: str) -> dict[str, Any]:
+    """What a list of models says of the pictures that one takes; nothing unless its owner configured it."""
+    row = rows.get(id)
+    if row is None:
+        row = next((found for found in rows.values() if id in _aliases(found)), {})
+    architecture = row.get("architecture")
+    modalities = architecture.get("input_modalities") if isinstance(architecture, dict) else None
+    if not isinstance(modalities, list) or "image" in modalities:
+        return {}
+    return {"max_images_per_request": 0}
+
+
+def _aliases(row: dict[str, Any]) -> list[Any]:
+    meta = row.get("meta")
+    own = meta.get("llamaswap") if isinstance(meta, dict) else None
+    aliases = own.get("aliases") if isinstance(own, dict) else None
+    return aliases if isinstance(aliases, list) else []

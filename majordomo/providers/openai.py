@@ -1,7 +1,6 @@
 """OpenAI's API, and every server that speaks its Chat Completions: vLLM, LM Studio, Groq, ...
 
-Limits of pictures: "Images and vision" guide, 2026 edition, for OpenAI's own servers;
-nothing is known of the others'.
+What is known of their models' limits stands in `FAMILIES`; of other servers nothing is.
 """
 
 from __future__ import annotations
@@ -9,19 +8,41 @@ from __future__ import annotations
 from ..errors import ProtocolError
 from ..llm import Capabilities
 from ..wires import openai_chat
-from ._base import HTTPProvider, Target
+from ._base import Family, HTTPProvider, Target, switch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ._base import ImageTarget
+
 CAPABILITIES = Capabilities(allowed_image_mime=("image/png", "image/jpeg", "image/webp", "image/gif"))
+
+_OFFICIAL = ("api.openai.com", "eu.api.openai.com", "us.api.openai.com")
+FAMILIES = (
+    # "Images and vision" guide, 2026 edition: 1500 pictures and 512 MB of payload a request, GIFs that stand still.
+    # Larger pictures are scaled there, not refused.
+    Family(
+        _OFFICIAL,
+        ("",),
+        {"max_images_per_request": 1500, "max_total_image_bytes": 380_000_000, "animated_images": False},
+    ),
+    # The models' own pages: these read text alone.
+    Family(_OFFICIAL, ("gpt-3.5", "o1-mini", "o1-preview", "o3-mini"), {"max_images_per_request": 0}),
+    # Groq's "Vision" page: 5 pictures, 4 MB of base64 a request.
+    Family(("api.groq.com",), ("",), {"max_images_per_request": 5, "max_total_image_bytes": 2_900_000}),
+)
+
+# To edit. Source: openai-python 3.54, `image_edit_params`: up to 16, each below 50 MB.
+DRAWING_LIMITS = Capabilities(
+    max_images_per_request=16,
+    max_image_bytes=50_000_000 - 1,
+    allowed_image_mime=("image/png", "image/jpeg", "image/webp"),
+)
 
 # Hosts that are known to differ -> fields of `Quirks`. Source: the vendors' documentation.
 QUIRKS_OF_HOST: dict[str, dict[str, Any]] = {
-    "api.openai.com": {"official": True},
-    "eu.api.openai.com": {"official": True},
-    "us.api.openai.com": {"official": True},
+    **{host: {"official": True} for host in _OFFICIAL},
     "api.deepseek.com": {"thinking_back": True, "token_limit": "max_tokens"},
 }
 
@@ -35,15 +56,20 @@ def _token_limit(value: str) -> str:
 class OpenAI(HTTPProvider):
     """A server of OpenAI's Chat Completions.
 
-    quirks: fields of `wires.openai_chat.Quirks`; `token_limit`, the name under which
-    the server takes `max_tokens`, is a DSN option too.
+    quirks: fields of `wires.openai_chat.Quirks`, and `extra_args` for
+    `wires.openai_images`. DSN options are `token_limit`, the name under which the server
+    takes `max_tokens`, and `extra_args`, whether what draws is stable-diffusion.cpp.
     """
 
     wire = openai_chat
-    own_options = {"token_limit": _token_limit}
+    families = FAMILIES
+    drawing_limits = DRAWING_LIMITS
+    own_options = {"token_limit": _token_limit, "extra_args": switch}
 
     def __init__(self, name: str, base_url: str, token: str | None, *, quirks: dict[str, Any], **more: Any) -> None:
         super().__init__(name, base_url, token, **more)
+        quirks = dict(quirks)
+        self.drawing_quirks = {"extra_args": quirks.pop("extra_args", False)}
         host = base_url.partition("://")[2].partition("/")[0]
         self._quirks = openai_chat.Quirks(**{**QUIRKS_OF_HOST.get(host, {}), **quirks})
         self._models: dict[str, Target] = {}
@@ -55,19 +81,26 @@ class OpenAI(HTTPProvider):
             found = self._models.setdefault(id, Target(self, id, self._quirks))
         return found
 
+    def image_model(self, id: str) -> ImageTarget:
+        """The bare target for drawing, at `/images/generations` and `/images/edits`."""
+        from ..wires import openai_images
+
+        self.drawing_wire = openai_images
+        return super().image_model(id)
+
     def list_models(self, *, timeout: float | None = None) -> list[str]:
         """The ids of the models that the server has (GET /models), in its order.
 
         Raises ProtocolError if the answer is no list of models.
         """
-        return model_ids(self.manage_json("GET", "/models", timeout, "the list of models"), self.name)
+        return list(model_rows(self.manage_json("GET", "/models", timeout, "the list of models"), self.name))
 
 
-def model_ids(payload: Any, name: str) -> list[str]:
-    """The ids in the body of a `/models` answer; llama-server's has two lists, `data` is the one."""
+def model_rows(payload: Any, name: str) -> dict[str, dict[str, Any]]:
+    """The entries of a `/models` answer by id; llama-server's has two lists, `data` is the one."""
     rows = payload.get("data", payload.get("models")) if isinstance(payload, dict) else payload
     if not isinstance(rows, list):
         error = ProtocolError("the answer is no list of models")
         error.target = name
         raise error
-    return [row["id"] for row in rows if isinstance(row, dict) and isinstance(row.get("id"), str)]
+    return {row["id"]: row for row in rows if isinstance(row, dict) and isinstance(row.get("id"), str)}

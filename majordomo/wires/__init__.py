@@ -13,5 +13,17 @@ A wire module has what `providers._base.Target` calls:
     remedy(error, body, quirks)                      the parameter that the server calls unsupported
     warnings(request, quirks)                        what the remedies do to a request
 
-What the wires share stands once, in `_shared`.
+A module that draws (`openai_images`, `google_images`) has instead:
+
+    ONE_AT_A_TIME                                    whether a request gives one picture: then `n` are asked one by one
+    Quirks                                           how servers differ
+    path(request, model) -> str                      behind the base URL
+    encode(request, model, quirks) -> dict | Form    JSON, or a form with files in it (`_multipart`)
+    decode(payload, request) -> (pictures, warnings) of a 2xx body; a picture is an `Image`, or the checked URL
+                                                     of one that still has to be fetched, without credentials
+    raise_error(payload), read_error(status, text)   as above
+    warnings(request, quirks)                        what of a request is not sent, or not as it is
+
+What the wires share stands once, in `_shared`; what those of one vendor share, in
+`_openai_errors` and `_google_errors`.
 """

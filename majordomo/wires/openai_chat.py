@@ -13,6 +13,8 @@ from .. import _json
 from ..errors import APIError, ConfigError, ProtocolError, TruncatedError, UnsupportedError
 from ..llm import Image, Message, Response, Text, Thinking, ToolCall, ToolResult, Usage, merge
 from ..model import TextDelta, ThinkingDelta, ToolCallDelta
+from ._openai_errors import raise_error
+from ._openai_errors import read_error as read_error
 from ._shared import (
     ThinkSplitter,
     ToolCalls,
@@ -20,7 +22,6 @@ from ._shared import (
     data_url,
     error_object,
     json_text,
-    one_line,
     parse_json_answer,
     sendable_id,
     split_think,
@@ -514,117 +515,6 @@ class StreamDecoder:
 def _is_loading(delta: Any) -> bool:
     """llama-swap's `sendLoadingState`: a delta of nothing but reasoning, in a chunk of nothing but it."""
     return isinstance(delta, dict) and len(delta) == 1 and "reasoning_content" in delta
-
-
-# The type of an error that came without a status -> the status it would have had.
-# Source: the error classes of OpenAI, vLLM, llama-server and llama-swap.
-_STATUS_OF_TYPE = {
-    "invalid_request_error": 400,
-    "badrequesterror": 400,
-    "exceed_context_size_error": 400,
-    "authentication_error": 401,
-    "permission_error": 403,
-    "not_found_error": 404,
-    "notfounderror": 404,
-    "rate_limit_error": 429,
-    "tokens": 429,
-    "requests": 429,
-    "insufficient_quota": 429,
-    "not_supported_error": 501,
-    "unavailable_error": 503,
-    "overloaded_error": 529,
-}
-
-
-def raise_error(payload: Any, partial: str = "") -> None:
-    """Raise the error that a 2xx payload or a choice holds, with the status it would have had."""
-    if isinstance(payload, dict) and "choices" in payload and not payload.get("error"):
-        return
-    found = error_object(payload)
-    if found is None:
-        return
-    status = _inner_status(found)
-    message, code, param, wait = _facts(found, status)
-    body = one_line(json_text(payload), 4000)
-    raise APIError(status, one_line(message, 300), code, retry_after=wait, body=body, param=param, partial=partial)
-
-
-def _inner_status(found: dict[str, Any]) -> int:
-    for name in ("code", "status", "status_code"):
-        text = str(found.get(name) or "")
-        if len(text) == 3 and text.isascii() and text.isdigit() and 300 <= int(text) < 600:
-            return int(text)
-    kind = text_of(found.get("type")).lower()
-    return _STATUS_OF_TYPE.get(kind) or (429 if found.get("code") == "rate_limit_exceeded" else 500)
-
-
-def read_error(status: int, text: str) -> tuple[str, str | None, str | None, float | None]:
-    """(message, code, param, seconds to wait) of an error's body, whatever its shape."""
-    try:
-        found = error_object(_json.loads(text)) if text.lstrip()[:1] in ("{", "[") else None
-    except ProtocolError:
-        found = None
-    return _facts(found or {"message": text}, status)
-
-
-# What a server says only in words: (statuses, pattern, our code). The pattern is matched
-# from the start of the message, where a prompt that the server echoes does not stand.
-# Patterns are compiled when an error is first read: most processes never meet one.
-_PATTERNS = (
-    # OpenAI, vLLM, llama-server, LM Studio, Groq, TGI, in this order
-    ((400, 413, 422, 500), r".{0,80}maximum context length", "context_length_exceeded"),
-    ((400, 413, 422), r"input tokens exceed", "context_length_exceeded"),
-    ((400, 500), r".{0,60}exceeds? the (available )?context (size|length|window)", "context_length_exceeded"),
-    (
-        (400, 500),
-        r".{0,80}(greater|longer|larger|more) than the (model.s |maximum )?(context|model l)",
-        "context_length_exceeded",
-    ),
-    ((400, 413), r".{0,60}reduce the length of the (messages|prompt)", "context_length_exceeded"),
-    ((400, 422), r"(input validation error: )?`?inputs`? (tokens|must have less than)", "context_length_exceeded"),
-    ((400, 500), r"context size has been exceeded", "context_length_exceeded"),
-    ((413, 429), r"request too large for", "request_too_large"),
-    ((400,), r"function tools with", "tools_not_supported"),
-    ((400,), r".{0,80}does not support (tools|function calling)", "tools_not_supported"),
-    ((400, 404, 500), r".{0,80}(image input is not supported|does not support (image|vision))", "images_not_supported"),
-    ((404,), r".{0,60}no endpoints found that support image input", "images_not_supported"),  # OpenRouter
-    ((500,), r"(failed to parse|unable to generate parser)", "invalid_request"),  # llama-server, permanent
-    ((500,), r"(?!unspecific error).{0,60}not supported", "not_supported_error"),  # llama-server, permanent
-    ((400,), r"could not finish the message because max_tokens", "max_tokens"),
-    ((400,), r"could not find suitable inference handler", "model_not_found"),  # llama-swap before v218
-    ((400,), r"(model .{0,120}(not found|does not exist))", "model_not_found"),
-)
-_KEY = r"\b(sk|pk|gsk)[-_][A-Za-z0-9*._-]{6,}"
-_WAIT = r"(?:try again in|retry (?:after|in)) ((?:\d[\d.]{0,15} ?(?:ms|h|m|s)[a-z]{0,6} ?){1,4})"
-_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
-
-
-def _facts(found: dict[str, Any], status: int) -> tuple[str, str | None, str | None, float | None]:
-    message = re.sub(_KEY, "(a key)", text_of(found.get("message")) or text_of(found.get("type")))  # 401s echo it
-    code = found.get("code")
-    if not isinstance(code, str) or code.isdigit():
-        code = None
-    code = code or text_of(found.get("type")) or None
-    for statuses, pattern, ours in _PATTERNS:
-        if status in statuses and re.match(pattern, message, re.I):
-            code = ours
-            break
-    details = found.get("metadata")
-    if status == 403 and isinstance(details, dict) and details.get("reasons"):
-        code = "content_filter"  # OpenRouter's moderation
-    param = found.get("param")
-    return message, code.lower() if code else None, param if isinstance(param, str) else None, _wait(message, status)
-
-
-def _wait(message: str, status: int) -> float | None:
-    """Seconds that a rate limit asks for in words: `try again in 1m3.2s`, `20ms`, `86 seconds`."""
-    told = re.search(_WAIT, message, re.I) if status == 429 else None
-    if told is None:
-        return None
-    try:
-        return sum(float(n) * _SECONDS[unit.lower()] for n, unit in re.findall(r"([\d.]+) ?(ms|h|m|s)", told[1], re.I))
-    except ValueError:
-        return None
 
 
 # Parameters that may be renamed or left out, and what they are called here.

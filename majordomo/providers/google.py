@@ -1,0 +1,43 @@
+"""Google's Gemini API: its models that draw.
+
+Limits of pictures: "Image understanding" of the Gemini API's documentation, October 2026;
+inline data counts in base64, and 20 MB a request is what all of its pages agree on.
+"""
+
+from __future__ import annotations
+
+from ..errors import UnsupportedError
+from ..llm import Capabilities
+from ..wires import google_images
+from ._base import HTTPProvider
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..model import Model
+
+CAPABILITIES = Capabilities(
+    max_images_per_request=3600,
+    allowed_image_mime=("image/png", "image/jpeg", "image/webp", "image/heic", "image/heif"),
+    max_total_image_bytes=14_000_000,
+)
+
+
+class Google(HTTPProvider):
+    """Google's API; the key goes in a header of its own."""
+
+    wire = google_images
+    drawing_wire = google_images
+    drawing_limits = CAPABILITIES
+
+    def __init__(self, name: str, base_url: str, token: str | None, *, quirks: dict[str, Any], **more: Any) -> None:
+        super().__init__(name, base_url, token, **more)
+
+    def model(self, id: str) -> Model:
+        """Chat does not go over this wire yet."""
+        raise UnsupportedError(f"{self.name} draws (parse_image) and does not chat yet")
+
+    def headers(self) -> dict[str, str]:
+        """The headers that say who asks."""
+        return {"x-goog-api-key": self._token} if self._token else {}
