@@ -33,6 +33,7 @@ def run() -> None:
         environ = {
             "LLM_BOX": f"llama-swap://127.0.0.1:{dead_port()}",
             "LLM_CLOUD": server.dsn("openai", token="demo-token", path="/v1"),
+            "LLM_SMALL": server.dsn("openai", token="demo-token", path="/v1", options="max_image_dimension=32"),
             "LLM_CAREFUL": SPEC,
         }
         registry = Registry(environ)
@@ -60,10 +61,22 @@ def run() -> None:
         _say(reply.text)
         _table(reply.attempts)
 
-        _title("a picture and a tool")
-        server.add(_describe, Reply(tool_calls=[ToolCall("call_1", "weather", {"city": "Bergen"})]), Reply("It rains."))
+        _title("a picture of 64 x 48 pixels, for a target that takes 32")
+        server.add(_describe)
+        reply = registry.parse("small/gpt-demo, cloud/gpt-demo").generate(user(Image(_picture()), "What is this?"))
+        _say(reply.text)
+        for warning in reply.warnings:
+            _say(warning)
+        _table(reply.attempts)
+
+        _title("a picture drawn, in spite of a dead target")
+        drawn = registry.parse_image("box/flux, cloud/painter").generate("a red dot", size="1024x1024", timeout=10)
+        _say(f"{drawn.images[0]!r} by {drawn.model}")
+        _table(drawn.attempts)
+
+        _title("a tool")
+        server.add(Reply(tool_calls=[ToolCall("call_1", "weather", {"city": "Bergen"})]), Reply("It rains."))
         cloud = registry.parse("cloud/gpt-demo")
-        _say(cloud.generate([user(Image.from_bytes(_picture()), "What is this?")]).text)
         asked = cloud.generate("What is the weather in Bergen?", tools=[WEATHER])
         call = asked.tool_calls[0]
         _say(f"the model calls {call.name}({call.arguments})")
