@@ -39,57 +39,69 @@ def run() -> None:
         registry = Registry(environ)
         _say("LLM_BOX is a llama-swap that is down, LLM_CLOUD a server that answers.")
         _say(f"LLM_CAREFUL={SPEC} makes the alias 'careful'.\n")
-        model = registry.parse("careful")
+        _failover(server, registry)
+        _pictures(server, registry)
+        _tool_and_deadline(server, registry)
 
-        _title("an answer, in spite of a dead target")
-        server.add(Reply("Because air scatters blue light more than red."))
-        reply = model.generate("Why is the sky blue?", timeout=10)
-        _say(f"{reply.text}   ({reply.model}, {reply.usage.output_tokens} tokens)")
-        _table(reply.attempts)
 
-        _title("a stream; the dead target is remembered and comes last")
-        server.add(Reply("Rayleigh, in 1871, worked it out on paper.", thinking="Who was it?"))
-        with model.stream("Who found out?", timeout=10) as stream:
-            for text in stream.text_deltas():
-                print(text, end="", flush=True)
-        print()
-        _table(stream.response.attempts)
+def _failover(server: FakeServer, registry: Registry) -> None:
+    """Answers that come although a target is dead or busy."""
+    model = registry.parse("careful")
+    _title("an answer, in spite of a dead target")
+    server.add(Reply("Because air scatters blue light more than red."))
+    reply = model.generate("Why is the sky blue?", timeout=10)
+    _say(f"{reply.text}   ({reply.model}, {reply.usage.output_tokens} tokens)")
+    _table(reply.attempts)
 
-        _title("a busy server says when to come back")
-        server.add(Status(429, {"error": {"message": "slow down"}}, {"Retry-After": "0.2"}), Reply("Here I am again."))
-        reply = registry.parse("cloud/gpt-demo").generate("Are you there?", timeout=10)
-        _say(reply.text)
-        _table(reply.attempts)
+    _title("a stream; the dead target is remembered and comes last")
+    server.add(Reply("Rayleigh, in 1871, worked it out on paper.", thinking="Who was it?"))
+    with model.stream("Who found out?", timeout=10) as stream:
+        for text in stream.text_deltas():
+            print(text, end="", flush=True)
+    print()
+    _table(stream.response.attempts)
 
-        _title("a picture of 64 x 48 pixels, for a target that takes 32")
-        server.add(_describe)
-        reply = registry.parse("small/gpt-demo, cloud/gpt-demo").generate(user(Image(_picture()), "What is this?"))
-        _say(reply.text)
-        for warning in reply.warnings:
-            _say(warning)
-        _table(reply.attempts)
+    _title("a busy server says when to come back")
+    server.add(Status(429, {"error": {"message": "slow down"}}, {"Retry-After": "0.2"}), Reply("Here I am again."))
+    reply = registry.parse("cloud/gpt-demo").generate("Are you there?", timeout=10)
+    _say(reply.text)
+    _table(reply.attempts)
 
-        _title("a picture drawn, in spite of a dead target")
-        drawn = registry.parse_image("box/flux, cloud/painter").generate("a red dot", size="1024x1024", timeout=10)
-        _say(f"{drawn.images[0]!r} by {drawn.model}")
-        _table(drawn.attempts)
 
-        _title("a tool")
-        server.add(Reply(tool_calls=[ToolCall("call_1", "weather", {"city": "Bergen"})]), Reply("It rains."))
-        cloud = registry.parse("cloud/gpt-demo")
-        asked = cloud.generate("What is the weather in Bergen?", tools=[WEATHER])
-        call = asked.tool_calls[0]
-        _say(f"the model calls {call.name}({call.arguments})")
-        talk = [user("What is the weather in Bergen?"), asked.message, tool_result(call, "rain, 7 degrees")]
-        _say(cloud.generate(talk, tools=[WEATHER]).text)
+def _pictures(server: FakeServer, registry: Registry) -> None:
+    """A picture in, a picture out."""
+    _title("a picture of 64 x 48 pixels, for a target that takes 32")
+    server.add(_describe)
+    reply = registry.parse("small/gpt-demo, cloud/gpt-demo").generate(user(Image(_picture()), "What is this?"))
+    _say(reply.text)
+    for warning in reply.warnings:
+        _say(warning)
+    _table(reply.attempts)
 
-        _title("a server that hangs, and a deadline that holds")
-        server.add(hang())
-        try:
-            cloud.generate("Hello?", timeout=0.5)
-        except DeadlineError as error:
-            _say(f"DeadlineError: {error}")
-            _table(error.attempts)
+    _title("a picture drawn, in spite of a dead target")
+    drawn = registry.parse_image("box/flux, cloud/painter").generate("a red dot", size="1024x1024", timeout=10)
+    _say(f"{drawn.images[0]!r} by {drawn.model}")
+    _table(drawn.attempts)
+
+
+def _tool_and_deadline(server: FakeServer, registry: Registry) -> None:
+    """A tool, and a server that hangs."""
+    _title("a tool")
+    server.add(Reply(tool_calls=[ToolCall("call_1", "weather", {"city": "Bergen"})]), Reply("It rains."))
+    cloud = registry.parse("cloud/gpt-demo")
+    asked = cloud.generate("What is the weather in Bergen?", tools=[WEATHER])
+    call = asked.tool_calls[0]
+    _say(f"the model calls {call.name}({call.arguments})")
+    talk = [user("What is the weather in Bergen?"), asked.message, tool_result(call, "rain, 7 degrees")]
+    _say(cloud.generate(talk, tools=[WEATHER]).text)
+
+    _title("a server that hangs, and a deadline that holds")
+    server.add(hang())
+    try:
+        cloud.generate("Hello?", timeout=0.5)
+    except DeadlineError as error:
+        _say(f"DeadlineError: {error}")
+        _table(error.attempts)
 
 
 def _describe(seen: Seen) -> Reply:

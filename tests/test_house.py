@@ -29,6 +29,7 @@ FLOORS = (
     ("wires", "wires.openai_chat", "wires.openai_images", "wires.google_images", "_connection"),
     ("_http", "media", "health"),
     ("chain", "providers._base"),
+    ("providers._drawing",),
     ("providers.openai",),
     ("providers.llamaswap", "providers.google", "providers"),
     ("registry",),

@@ -20,10 +20,9 @@ from ..errors import (
     ProtocolError,
     TransportError,
     TruncatedError,
-    UnsupportedError,
 )
-from ..llm import Capabilities, Image, images_of
-from ..model import MANAGE_TIMEOUT, Done, ImageModel, Model, Provider
+from ..llm import Capabilities, images_of
+from ..model import MANAGE_TIMEOUT, Done, Model, Provider
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,30 +32,24 @@ if TYPE_CHECKING:
 
     from .._http import Client
     from ..dsn import DSN
-    from ..imagegen import ImageRequest, ImageResponse
     from ..llm import Request, Response
     from ..model import StreamEvent
 else:
     from .._frozen import dataclass, replace
 
-DRAWN_CAP = 256 * 1024 * 1024  # bytes of an answer that holds pictures: ten of them at 4K are 100 MB
 AFTER_FINISH = 5.0  # seconds that a finished answer waits for its usage and end marker
 
 
 class HTTPProvider(Provider):
     """A service behind a base URL.
 
-    wire: the module that encodes and decodes for it; drawing_wire: the one for pictures,
-    None if it draws none, drawing_limits what it takes to edit. families: what is known of
-    its models' limits, see `Family`. limits: those of its DSN, which win. own_options: what
-    its DSN may say beside the options of all, each with the function that reads it
-    (ValueError if odd).
+    wire: the module that encodes and decodes for it. families: what is known of its
+    models' limits, see `Family`. limits: those of its DSN, which win. own_options: what its
+    DSN may say beside the options of all, each with the function that reads it (ValueError
+    if odd).
     """
 
     wire: Any
-    drawing_wire: Any = None
-    drawing_limits = Capabilities()
-    drawing_quirks: dict[str, Any] = {}
     families: tuple[Family, ...] = ()
     own_options: dict[str, Callable[[str], Any]] = {}
 
@@ -100,12 +93,6 @@ class HTTPProvider(Provider):
     def describe(self, id: str, deadline: Deadline) -> dict[str, Any]:
         """What the server tells of a model's limits, if it has a way to; asked when a picture is to be sent."""
         return {}
-
-    def image_model(self, id: str) -> ImageTarget:
-        """The bare target for drawing: no failover, no health, no fitting; `parse_image` adds those."""
-        if self.drawing_wire is None:
-            raise UnsupportedError(f"{self.name} has no models that draw")
-        return ImageTarget(self, id)
 
     def blot(self, error: MajordomoError) -> None:
         """Take this provider's token out of an error."""
@@ -199,7 +186,7 @@ class Target(Model):
         """The capabilities; the server is asked for them before the first request with pictures."""
         provider = self._provider
         if not self._described and "max_images_per_request" not in provider.limits and images_of(request.messages):
-            with _Blaming(self):
+            with Blaming(self):
                 told = provider.describe(self.id, deadline)
             if not self._described:  # nobody has set them meanwhile
                 self._capabilities = replace(self.capabilities, **told) if told else self.capabilities
@@ -218,7 +205,7 @@ class Target(Model):
             response: Response = wire.decode(payload, self._quirks, request.schema)
             return response
 
-        with _Blaming(self):
+        with Blaming(self):
             return self._told(self._mended(request, False, ask), request)
 
     def events(self, request: Request, deadline: Deadline) -> Iterator[StreamEvent]:
@@ -230,7 +217,7 @@ class Target(Model):
             return _http.stream(provider.client, "POST", url, body, idle_timeout=provider.idle_timeout, **how)
 
         decoder = wire.StreamDecoder(self._quirks, request.schema)
-        with _Blaming(self, decoder):
+        with Blaming(self, decoder):
             with self._mended(request, True, ask) as source:
                 for deltas in _deltas(source, decoder, deadline):
                     for delta in deltas:
@@ -267,75 +254,12 @@ class Target(Model):
         return self._provider.__reduce__()
 
 
-class ImageTarget(ImageModel):
-    """One model of an HTTP provider that draws."""
-
-    def __init__(self, provider: HTTPProvider, id: str) -> None:
-        self.id = id
-        self.name = f"{provider.name}/{id}"
-        self.base_url = provider.base_url
-        self.capabilities = provider.drawing_limits
-        self.default_timeout = provider.timeout
-        self._provider = provider
-        self._quirks = provider.drawing_wire.Quirks(**provider.drawing_quirks)
-
-    def complete(self, request: ImageRequest, deadline: Deadline) -> ImageResponse:
-        wire, provider = self._provider.drawing_wire, self._provider
-        images: list[Image] = []
-        answers: list[Any] = []
-        told: tuple[str, ...] = wire.warnings(request, self._quirks)
-        with _Blaming(self):
-            provider.ready()
-            for one in _one_by_one(request) if wire.ONE_AT_A_TIME else [request]:
-                payload = self._asked(one, deadline)
-                found, said = wire.decode(payload, one)
-                answers.append(payload)
-                told += said
-                images += [self._fetched(drawn, deadline) for drawn in found]
-        from ..imagegen import ImageResponse
-
-        return ImageResponse(tuple(images), self.name, (), told, answers if len(answers) > 1 else answers[0])
-
-    def _asked(self, request: ImageRequest, deadline: Deadline) -> Any:
-        wire, provider = self._provider.drawing_wire, self._provider
-        url = provider.base_url + wire.path(request, self.id)
-        body, how = wire.encode(request, self.id, self._quirks), provider.how(deadline, wire)
-        if not isinstance(body, dict):  # a form
-            how["headers"]["Content-Type"] = body.content_type
-            body = body.body
-        elif request.images:
-            body = _json.dumps_sparingly(body)
-        return _http.do_json(provider.client, "POST", url, body, cap=DRAWN_CAP, **how)
-
-    def _fetched(self, drawn: Image | str, deadline: Deadline) -> Image:
-        """A picture that came, or that lies at a URL: asked for without any credential, by whoever it is."""
-        if isinstance(drawn, Image):
-            return drawn
-        try:
-            return Image(_http.fetch(self._provider.client.stranger(), "GET", drawn, deadline=deadline))
-        except DeadlineError:
-            raise
-        except MajordomoError as exc:
-            what = f"HTTP {exc.status}" if isinstance(exc, APIError) else exc.message
-            raise ProtocolError(f"the picture's URL gave no picture: {what}") from exc
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return self._provider.__reduce__()
-
-
-def _one_by_one(request: ImageRequest) -> list[ImageRequest]:
-    """A request for each picture; one seed for all would draw the same one each time."""
-    seed = request.seed
-    seeds = [seed if seed is None or seed < 0 else seed + number for number in range(request.n)]
-    return [replace(request, n=1, seed=seed) for seed in seeds]
-
-
-class _Blaming:
+class Blaming:
     """Errors that leave a target name it, hold no token, and carry what had arrived."""
 
     __slots__ = ("_decoder", "_target")
 
-    def __init__(self, target: Target | ImageTarget, decoder: Any = None) -> None:
+    def __init__(self, target: Any, decoder: Any = None) -> None:
         self._target, self._decoder = target, decoder
 
     def __enter__(self) -> None:

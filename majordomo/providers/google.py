@@ -10,6 +10,7 @@ from ..errors import UnsupportedError
 from ..llm import Capabilities
 from ..wires import google_images
 from ._base import HTTPProvider
+from ._drawing import ImageTarget
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,8 +29,6 @@ class Google(HTTPProvider):
     """Google's API; the key goes in a header of its own."""
 
     wire = google_images
-    drawing_wire = google_images
-    drawing_limits = CAPABILITIES
 
     def __init__(self, name: str, base_url: str, token: str | None, *, quirks: dict[str, Any], **more: Any) -> None:
         super().__init__(name, base_url, token, **more)
@@ -37,6 +36,10 @@ class Google(HTTPProvider):
     def model(self, id: str) -> Model:
         """Chat does not go over this wire yet."""
         raise UnsupportedError(f"{self.name} draws (parse_image) and does not chat yet")
+
+    def image_model(self, id: str) -> ImageTarget:
+        """The bare target for drawing: no failover, no health, no fitting; `parse_image` adds those."""
+        return ImageTarget(self, id, google_images, google_images.Quirks(), self.capabilities_of(id))
 
     def headers(self) -> dict[str, str]:
         """The headers that say who asks."""

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..deadline import Deadline
-    from ._base import ImageTarget, Target
+    from ._base import Target
+    from ._drawing import ImageTarget
 
 # llama-server decodes with stb_image: no WebP in most builds. Source: tools/mtmd.
 CAPABILITIES = Capabilities(allowed_image_mime=("image/png", "image/jpeg"))

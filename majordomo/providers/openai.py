@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ._base import ImageTarget
+    from ._drawing import ImageTarget
 
 CAPABILITIES = Capabilities(allowed_image_mime=("image/png", "image/jpeg", "image/webp", "image/gif"))
 
@@ -63,13 +63,13 @@ class OpenAI(HTTPProvider):
 
     wire = openai_chat
     families = FAMILIES
-    drawing_limits = DRAWING_LIMITS
+    drawing_limits = DRAWING_LIMITS  # what it takes to edit
     own_options = {"token_limit": _token_limit, "extra_args": switch}
 
     def __init__(self, name: str, base_url: str, token: str | None, *, quirks: dict[str, Any], **more: Any) -> None:
         super().__init__(name, base_url, token, **more)
         quirks = dict(quirks)
-        self.drawing_quirks = {"extra_args": quirks.pop("extra_args", False)}
+        self._extra_args = quirks.pop("extra_args", False)
         host = base_url.partition("://")[2].partition("/")[0]
         self._quirks = openai_chat.Quirks(**{**QUIRKS_OF_HOST.get(host, {}), **quirks})
         self._models: dict[str, Target] = {}
@@ -84,9 +84,9 @@ class OpenAI(HTTPProvider):
     def image_model(self, id: str) -> ImageTarget:
         """The bare target for drawing, at `/images/generations` and `/images/edits`."""
         from ..wires import openai_images
+        from ._drawing import ImageTarget
 
-        self.drawing_wire = openai_images
-        return super().image_model(id)
+        return ImageTarget(self, id, openai_images, openai_images.Quirks(self._extra_args), self.drawing_limits)
 
     def list_models(self, *, timeout: float | None = None) -> list[str]:
         """The ids of the models that the server has (GET /models), in its order.

@@ -13,8 +13,6 @@ from .. import _json
 from ..errors import APIError, ConfigError, ProtocolError, TruncatedError, UnsupportedError
 from ..llm import Image, Message, Response, Text, Thinking, ToolCall, ToolResult, Usage, merge
 from ..model import TextDelta, ThinkingDelta, ToolCallDelta
-from ._openai_errors import raise_error
-from ._openai_errors import read_error as read_error
 from ._shared import (
     ThinkSplitter,
     ToolCalls,
@@ -41,6 +39,23 @@ else:
     from .._frozen import dataclass, field
 
 PATH = "/chat/completions"
+
+
+def read_error(status: int, text: str) -> tuple[str, str | None, str | None, float | None]:
+    """(message, code, param, seconds to wait) of an error's body; what reads it is loaded with the first."""
+    from . import _openai_errors
+
+    return _openai_errors.read_error(status, text)
+
+
+def raise_error(payload: Any, partial: str = "") -> None:
+    """Raise the error that a 2xx payload or a choice holds, with the status it would have had."""
+    if isinstance(payload, dict) and not payload.get("error"):
+        if "choices" in payload or isinstance(payload.get("message"), dict):  # an answer, or one choice of it
+            return
+    from . import _openai_errors
+
+    _openai_errors.raise_error(payload, partial)
 
 
 @dataclass(frozen=True)

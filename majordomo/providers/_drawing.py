@@ -1,0 +1,89 @@
+"""The models of an HTTP provider that draw: where a drawing wire meets the transport."""
+
+from __future__ import annotations
+
+from .. import _http, _json
+from ..errors import APIError, DeadlineError, MajordomoError, ProtocolError
+from ..imagegen import ImageResponse
+from ..llm import Image
+from ..model import ImageModel
+from ._base import Blaming
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from dataclasses import replace
+    from typing import Any
+
+    from ..deadline import Deadline
+    from ..imagegen import ImageRequest
+    from ..llm import Capabilities
+    from ._base import HTTPProvider
+else:
+    from .._frozen import replace
+
+DRAWN_CAP = 256 * 1024 * 1024  # bytes of an answer that holds pictures: ten of them at 4K are 100 MB
+
+
+class ImageTarget(ImageModel):
+    """One model of an HTTP provider that draws.
+
+    wire, quirks: a drawing wire, as `wires` describes it. capabilities: what it takes to edit.
+    """
+
+    def __init__(self, provider: HTTPProvider, id: str, wire: Any, quirks: Any, capabilities: Capabilities) -> None:
+        self.id = id
+        self.name = f"{provider.name}/{id}"
+        self.base_url = provider.base_url
+        self.capabilities = capabilities
+        self.default_timeout = provider.timeout
+        self._provider = provider
+        self._wire = wire
+        self._quirks = quirks
+
+    def complete(self, request: ImageRequest, deadline: Deadline) -> ImageResponse:
+        wire, provider = self._wire, self._provider
+        images: list[Image] = []
+        answers: list[Any] = []
+        told: tuple[str, ...] = wire.warnings(request, self._quirks)
+        with Blaming(self):
+            provider.ready()
+            for one in _one_by_one(request) if wire.ONE_AT_A_TIME else [request]:
+                payload = self._asked(one, deadline)
+                found, said = wire.decode(payload, one)
+                answers.append(payload)
+                told += said
+                images += [self._fetched(drawn, deadline) for drawn in found]
+        return ImageResponse(tuple(images), self.name, (), told, answers if len(answers) > 1 else answers[0])
+
+    def _asked(self, request: ImageRequest, deadline: Deadline) -> Any:
+        wire, provider = self._wire, self._provider
+        url = provider.base_url + wire.path(request, self.id)
+        body, how = wire.encode(request, self.id, self._quirks), provider.how(deadline, wire)
+        if not isinstance(body, dict):  # a form
+            how["headers"]["Content-Type"] = body.content_type
+            body = body.body
+        elif request.images:
+            body = _json.dumps_sparingly(body)
+        return _http.do_json(provider.client, "POST", url, body, cap=DRAWN_CAP, **how)
+
+    def _fetched(self, drawn: Image | str, deadline: Deadline) -> Image:
+        """A picture that came, or that lies at a URL: asked for without any credential, by whoever it is."""
+        if isinstance(drawn, Image):
+            return drawn
+        try:
+            return Image(_http.fetch(self._provider.client.stranger(), "GET", drawn, deadline=deadline))
+        except DeadlineError:
+            raise
+        except MajordomoError as exc:
+            what = f"HTTP {exc.status}" if isinstance(exc, APIError) else exc.message
+            raise ProtocolError(f"the picture's URL gave no picture: {what}") from exc
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self._provider.__reduce__()
+
+
+def _one_by_one(request: ImageRequest) -> list[ImageRequest]:
+    """A request for each picture; one seed for all would draw the same one each time."""
+    seed = request.seed
+    seeds = [seed if seed is None or seed < 0 else seed + number for number in range(request.n)]
+    return [replace(request, n=1, seed=seed) for seed in seeds]
