@@ -33,6 +33,7 @@ else:
 
 __all__ = ["ImageInfo", "info", "normalize"]
 
+MOST_PIECES = 100_000  # blocks, chunks or segments of a picture: honest ones have some thousands
 MOST_SCANNED_PIXELS = 1 << 31  # of a JPEG, all its scans together: each may go over every pixel again
 KEPT_BYTES = 32 * 1024 * 1024  # of pictures made before that may be wanted again
 
@@ -229,7 +230,7 @@ def _fit(image: Image, limits: _Limits, place: str) -> Image:
 def _misfit(mime: str, data: bytes, limits: _Limits) -> str | None:
     """Why a picture does not fit, None if it does."""
     if limits.types and mime not in limits.types:
-        return f"the target takes {', '.join(limits.types)}, not {mime}"
+        return f"the target takes {', '.join(limits.types)}, not {mime} (of {len(data)} bytes)"
     if limits.side is not None:
         width, height = _size(mime, data)
         if width > limits.side or height > limits.side:
@@ -274,12 +275,19 @@ def _gif_size(data: bytes) -> tuple[int, int] | None:
 def _gif_frame(data: bytes) -> int | None:
     """Where the first frame of a GIF begins."""
     at = 13 + (3 << (data[10] & 7) + 1 if data[10] & 0x80 else 0)
-    while at < len(data) and data[at] == 0x21:  # an extension: two bytes, then blocks until an empty one
-        at += 2
-        while at < len(data) and data[at]:
+    inside = False  # an extension: two bytes, then blocks until an empty one
+    for _ in range(MOST_PIECES):
+        if at >= len(data):
+            break
+        if inside:
+            inside = data[at] > 0
             at += 1 + data[at]
-        at += 1
-    return at if at < len(data) and data[at] == 0x2C else None
+        elif data[at] == 0x21:
+            inside = True
+            at += 2
+        else:
+            return at if data[at] == 0x2C else None
+    return None
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int] | None:
@@ -296,9 +304,15 @@ def _jpeg_size(data: bytes) -> tuple[int, int] | None:
 def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
     """(marker, start, end) of the segments before the first scan, and that scan's, which ends with the data."""
     at, size = 2, len(data)
-    while at + 4 <= size:
+    for _ in range(MOST_PIECES):
+        if at + 4 > size:
+            return
         marker = data[at + 1]
-        if data[at] != 0xFF or marker in (0x00, 0xFF):  # padding
+        if data[at] != 0xFF:  # padding
+            at = data.find(b"\xff", at)
+            if at < 0:
+                return
+        elif marker in (0x00, 0xFF):
             at += 1
         elif marker == 0x01 or 0xD0 <= marker <= 0xD8:  # these stand alone
             at += 2
@@ -405,7 +419,7 @@ def _bare_jpeg(data: bytes, pixels: int) -> tuple[bytes, int]:
     """Without Exif, previews, notes and further pictures; with the colour profile and Adobe's transform."""
     pieces, turn = [data[:2]], 1
     for marker, start, end in _jpeg_segments(data):
-        if marker == 0xE1 and data[start + 4 : start + 10] == b"Exif\0\0":
+        if marker == 0xE1 and turn == 1 and data[start + 4 : start + 10] == b"Exif\0\0":
             turn = _turn(data[start + 10 : end])
         keep = marker in (0xE0, 0xEE) or (marker == 0xE2 and data[start + 4 : start + 16] == b"ICC_PROFILE\0")
         if keep or not (0xE0 <= marker <= 0xEF or marker == 0xFE):
@@ -417,25 +431,26 @@ def _bare_jpeg(data: bytes, pixels: int) -> tuple[bytes, int]:
 
 
 def _scans(data: bytes, start: int) -> int:
-    """How many scans a JPEG has: between the marker of a scan and the next no `FF` means anything but data."""
+    """How many scans a JPEG has from its first on, up to its end."""
+    import re
+
+    marker = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]", re.S)  # the others are data, or stand in it
     count, at = 0, start
-    while at >= 0 and at + 4 <= len(data):
-        marker = data[at + 1]
-        if marker == 0xD9:
-            break
-        count += marker == 0xDA
-        if marker in (0x00, 0x01, 0xFF) or 0xD0 <= marker <= 0xD8:
-            at += 1 if marker == 0xFF else 2
-        else:
-            at += 2 + (data[at + 2] << 8 | data[at + 3])
-        at = data.find(b"\xff", at)
-    return count
+    for _ in range(MOST_PIECES):
+        found = marker.search(data, at)
+        if found is None or found[0] == b"\xff\xd9":
+            return count
+        count += found[0] == b"\xff\xda"
+        at = found.end() + int.from_bytes(data[found.end() : found.end() + 2], "big")
+    return MOST_PIECES
 
 
 def _bare_png(data: bytes) -> tuple[bytes, int]:
     """Without Exif, texts and the frames of an animation."""
     pieces, turn, at = [data[:8]], 1, 8
-    while at + 8 <= len(data):
+    for _ in range(MOST_PIECES):
+        if at + 8 > len(data):
+            return b"".join(pieces), turn
         end = at + 12 + int.from_bytes(data[at : at + 4], "big")
         name = data[at + 4 : at + 8]
         if name == b"eXIf":
@@ -443,7 +458,7 @@ def _bare_png(data: bytes) -> tuple[bytes, int]:
         elif name in _PNG_KEPT:
             pieces.append(data[at:end])
         at = end
-    return b"".join(pieces), turn
+    raise ValueError("it has more chunks than any picture needs")
 
 
 def _bare_tiff(data: bytes) -> tuple[bytes, int]:
@@ -809,7 +824,7 @@ def _remember(image: Image, limits: _Limits, made: Image) -> None:
     found[1][limits] = made
     _made[key] = found
     room = KEPT_BYTES
-    for key, (_, known) in reversed(list(_made.items())):
+    for other, (_, known) in reversed(list(_made.items())):
         room -= sum([len(one.data) for one in list(known.values())])
         if room < 0:
-            _made.pop(key, None)
+            _made.pop(other, None)
