@@ -12,7 +12,7 @@ from base64 import b64encode
 from pathlib import Path
 
 import pytest
-from test_openai_chat import ODD_BODIES, mutated
+from helpers import ODD_BODIES, mutated
 
 from majordomo import APIError, ConfigError, ErrorKind, Image, MajordomoError, ProtocolError, classify
 from majordomo.imagegen import ImageRequest

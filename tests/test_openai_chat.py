@@ -11,6 +11,7 @@ import random
 from pathlib import Path
 
 import pytest
+from helpers import ODD_BODIES, mutated
 
 from majordomo import (
     APIError,
@@ -582,31 +583,6 @@ def test_a_key_is_not_repeated():
     assert message.startswith("Incorrect API key provided: ")
 
 
-ODD_BODIES = [
-    "",
-    " ",
-    "{",
-    "[",
-    "[]",
-    "{}",
-    "null",
-    "7",
-    '"x"',
-    "[[[[1]]]]",
-    '{"error": 7}',
-    '{"error": {"message": {}}}',
-    "\x00",
-    "<",
-]
-ODD_BODIES += ["[" * depth + "]" * depth for depth in (500, 900, 980, 2000, 100_000)]
-ODD_BODIES += ['{"error": {"code": "0429' + "0" * 5000 + '"}}', '{"error": {"code": ' + "4" * 5000 + "}}"]
-ODD_BODIES += [
-    '{"error": {"code": 1e999, "message": NaN}}',
-    '{"detail": [{"loc": {}, "msg": []}]}',
-    '{"error": {"code": {}, "type": []}}',
-]
-
-
 @pytest.mark.parametrize("body", ODD_BODIES, ids=[body[:20] for body in ODD_BODIES])
 @pytest.mark.parametrize("status", [400, 429, 500])
 def test_reading_an_error_never_fails(status, body):
@@ -629,47 +605,6 @@ def test_an_answer_nested_deeply_is_an_error_of_the_tree(depth):
 
 
 # --- wrong types everywhere
-
-ODD_VALUES = [
-    None,
-    True,
-    False,
-    0,
-    -1,
-    7,
-    10**30,
-    0.5,
-    float("nan"),
-    "",
-    "x",
-    "null",
-    "[DONE]",
-    [],
-    [None],
-    {},
-    {"error": "x"},
-    {"": {}},
-]
-
-
-def mutated(value, rng):
-    """A JSON value with one random place changed: a wrong type, a missing, doubled or foreign member."""
-    if rng.random() < 0.12 or not isinstance(value, (dict, list)) or not value:
-        return copy.deepcopy(rng.choice(ODD_VALUES))
-    if isinstance(value, list):
-        at = rng.randrange(len(value))
-        changed = value[:]
-        changed[at] = mutated(value[at], rng)
-        return [*changed, value[at]] if rng.random() < 0.1 else changed
-    name = rng.choice(list(value))
-    if rng.random() < 0.15:
-        return {key: inner for key, inner in value.items() if key != name}
-    if rng.random() < 0.1:
-        return {
-            **value,
-            rng.choice(["error", "message", "choices", "usage", "detail", "x_groq"]): rng.choice(ODD_VALUES),
-        }
-    return {**value, name: mutated(value[name], rng)}
 
 
 def is_sane(response):

@@ -12,7 +12,7 @@ from base64 import b64encode, urlsafe_b64encode
 from pathlib import Path
 
 import pytest
-from test_openai_chat import mutated
+from helpers import mutated
 
 from majordomo import APIError, ConfigError, ErrorKind, Image, MajordomoError, ProtocolError, UnsupportedError, classify
 from majordomo.imagegen import ImageRequest

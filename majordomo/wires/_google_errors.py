@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import re
 
-from .. import _json
-from ..errors import APIError, ProtocolError
-from ._shared import error_object, json_text, one_line, text_of
+from ._shared import error_in, error_object, inner_error, text_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+    from ._shared import Facts
 
 # Reasons of an end (`finishReason`) that mean a filter. Source: google-genai, `types.FinishReason`.
 WITHHELD = frozenset(
@@ -73,21 +73,15 @@ def raise_error(payload: Any, partial: str = "") -> None:
     status = found.get("code")
     if not isinstance(status, int) or not 300 <= status < 600:
         status = _STATUS_OF_NAME.get(text_of(found.get("status")), 500)
-    message, code, param, wait = _facts(found, status)
-    body = one_line(json_text(payload), 4000)
-    raise APIError(status, one_line(message, 300), code, retry_after=wait, body=body, param=param, partial=partial)
+    raise inner_error(payload, status, _facts(found, status), partial)
 
 
-def read_error(status: int, text: str) -> tuple[str, str | None, str | None, float | None]:
+def read_error(status: int, text: str) -> Facts:
     """(message, code, param, seconds to wait) of an error's body, whatever its shape."""
-    try:
-        found = error_object(_json.loads(text)) if text.lstrip()[:1] in ("{", "[") else None
-    except ProtocolError:
-        found = None
-    return _facts(found or {"message": text}, status)
+    return _facts(error_in(text), status)
 
 
-def _facts(found: dict[str, Any], status: int) -> tuple[str, str | None, str | None, float | None]:
+def _facts(found: dict[str, Any], status: int) -> Facts:
     message = text_of(found.get("message")) or text_of(found.get("status"))
     reason = param = ""
     wait, daily = None, False

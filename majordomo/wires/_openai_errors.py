@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import re
 
-from .. import _json
-from ..errors import APIError, ProtocolError
-from ._shared import error_object, json_text, one_line, text_of
+from ._shared import error_in, error_object, inner_error, text_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+    from ._shared import Facts
 
 # The type of an error that came without a status -> the status it would have had.
 # Source: the error classes of OpenAI, vLLM, llama-server and llama-swap.
@@ -45,9 +45,7 @@ def raise_error(payload: Any, partial: str = "") -> None:
     if found is None:
         return
     status = _inner_status(found)
-    message, code, param, wait = _facts(found, status)
-    body = one_line(json_text(payload), 4000)
-    raise APIError(status, one_line(message, 300), code, retry_after=wait, body=body, param=param, partial=partial)
+    raise inner_error(payload, status, _facts(found, status), partial)
 
 
 def _inner_status(found: dict[str, Any]) -> int:
@@ -59,13 +57,9 @@ def _inner_status(found: dict[str, Any]) -> int:
     return _STATUS_OF_TYPE.get(kind) or (429 if found.get("code") == "rate_limit_exceeded" else 500)
 
 
-def read_error(status: int, text: str) -> tuple[str, str | None, str | None, float | None]:
+def read_error(status: int, text: str) -> Facts:
     """(message, code, param, seconds to wait) of an error's body, whatever its shape."""
-    try:
-        found = error_object(_json.loads(text)) if text.lstrip()[:1] in ("{", "[") else None
-    except ProtocolError:
-        found = None
-    return _facts(found or {"message": text}, status)
+    return _facts(error_in(text), status)
 
 
 # What a server says only in words: (statuses, pattern, our code). The pattern is matched
@@ -102,7 +96,7 @@ _WAIT = r"(?:try again in|retry (?:after|in)) ((?:\d[\d.]{0,15} ?(?:ms|h|m|s)[a-
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 
 
-def _facts(found: dict[str, Any], status: int) -> tuple[str, str | None, str | None, float | None]:
+def _facts(found: dict[str, Any], status: int) -> Facts:
     message = re.sub(_KEY, "(a key)", text_of(found.get("message")) or text_of(found.get("type")))  # 401s echo it
     code = found.get("code")
     if not isinstance(code, str) or code.isdigit():

@@ -8,12 +8,14 @@ import os
 from base64 import b64encode
 
 from .. import _json
-from ..errors import ConfigError, ProtocolError
+from ..errors import APIError, ConfigError, ProtocolError
 from ..llm import Image, ToolCall
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Optional
+
+    Facts = tuple[str, Optional[str], Optional[str], Optional[float]]
 
 MOST_CALLS = 1000  # of one answer
 THINK_OPEN = "<think>"
@@ -277,6 +279,22 @@ def _fastapi(detail: dict[str, Any]) -> dict[str, Any]:
     if steps:
         found["param"] = steps[0]
     return found
+
+
+def error_in(text: str) -> dict[str, Any]:
+    """The error in a body that came with a status; a body that is no JSON is its own message."""
+    try:
+        found = error_object(_json.loads(text)) if text.lstrip()[:1] in ("{", "[") else None
+    except ProtocolError:
+        found = None
+    return found or {"message": text}
+
+
+def inner_error(payload: Any, status: int, facts: Facts, partial: str) -> APIError:
+    """The error that a 2xx payload holds. facts: its message, code, param and the seconds to wait."""
+    message, code, param, wait = facts
+    body = one_line(json_text(payload), 4000)
+    return APIError(status, one_line(message, 300), code, retry_after=wait, body=body, param=param, partial=partial)
 
 
 def one_line(text: str, longest: int) -> str:

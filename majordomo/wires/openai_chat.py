@@ -35,13 +35,14 @@ if TYPE_CHECKING:
 
     from ..llm import Part, Request
     from ..model import Delta
+    from ._shared import Facts
 else:
     from .._frozen import dataclass, field
 
 PATH = "/chat/completions"
 
 
-def read_error(status: int, text: str) -> tuple[str, str | None, str | None, float | None]:
+def read_error(status: int, text: str) -> Facts:
     """(message, code, param, seconds to wait) of an error's body; what reads it is loaded with the first."""
     from . import _openai_errors
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from ..imagegen import ImageRequest
     from ._multipart import Form
+    from ._shared import Facts
 
     Drawn = Union[Image, str]
 else:
@@ -164,7 +165,7 @@ def _checked(url: str) -> str:
 _NO_SUCH_PATH = ("file not found", "404 page not found", "not found", "")
 
 
-def read_error(status: int, text: str) -> tuple[str, str | None, str | None, float | None]:
+def read_error(status: int, text: str) -> Facts:
     """(message, code, param, seconds to wait) of an error's body, whatever its shape."""
     message, code, param, wait = _openai_errors.read_error(status, text)
     if status == 404 and message.strip().lower() in _NO_SUCH_PATH:
