@@ -546,7 +546,7 @@ def _made_to_fit(data: bytes, mime: str, limits: _Limits, misfit: str) -> Image:
         if width * height > _FORMATS[mime].most_pixels:
             raise ValueError(f"{width} x {height} pixels are more than will be decoded here")
         _pillow("Image")
-        return _written(_decoded(data, mime, width, height, limits.side), limits, len(data))
+        return _written(_decoded(data, mime, width, height, limits.side), limits)
     except ImportError as exc:
         raise UnsupportedError(f"{misfit}; install Pillow to have it made to fit, or send less") from exc
     except Exception as exc:  # what Pillow raises at damaged bytes has no common name
@@ -563,11 +563,17 @@ def _pillow(module: str) -> Any:
 
 @dataclass(frozen=True)
 class _Picture:
-    """Decoded pixels, upright, of mode L, LA, RGB or RGBA. lossy: they came from a lossy type."""
+    """Decoded pixels, upright, of mode L, LA, RGB or RGBA.
+
+    mime, given: the type and the number of bytes that they came from. lossy: whether that
+    type is. shrunk: whether there were more of them.
+    """
 
     pixels: Any
     mime: str
+    given: int
     lossy: bool
+    shrunk: bool
     profile: bytes | None
 
     @property
@@ -597,7 +603,7 @@ def _decoded(data: bytes, mime: str, width: int, height: int, side: int | None) 
     if turn in _TURNS:
         pixels = pixels.transpose(_TURNS[turn])
     lossy = row.lossy and data[12:16] != b"VP8L"
-    return _Picture(pixels, mime, lossy, profile)
+    return _Picture(pixels, mime, len(data), lossy, wanted != (width, height), profile)
 
 
 def _within(width: int, height: int, side: int | None) -> tuple[int, int]:
@@ -671,21 +677,24 @@ def _to_srgb(pixels: Any, profile: bytes | None) -> Any:
 # Writing
 
 
-def _written(picture: _Picture, limits: _Limits, given: int) -> Image:
-    """A picture as one of the types that the target takes, of no more bytes than it takes. given: the bytes it had."""
+def _written(picture: _Picture, limits: _Limits) -> Image:
+    """A picture as one of the types that the target takes, of no more bytes than it takes."""
     kinds = [kind for kind in _order(picture) if not limits.types or kind in limits.types]
     kind, most = kinds[0], limits.max_bytes
     if picture.profile is not None and (not _FORMATS[kind].profile or len(picture.profile) * 8 > (most or 1 << 30)):
         picture = replace(picture, pixels=_without_profile(picture), profile=None)
-    lossless = not picture.lossy and kind != "image/jpeg"
-    data = _encoded(picture, kind, None if lossless else QUALITIES[0])
-    if most is None or (len(data) <= most and (lossless or given <= most or 2 * len(data) >= most)):
-        return Image(data, kind)
-    if lossless:
+    lossless = not _FORMATS[kind].lossy or (not picture.lossy and kind == "image/webp")
+    if lossless and most is not None:
         holds = [k for k in _PHOTO if k in kinds and _FORMATS[k].lossy and _FORMATS[k].alpha >= picture.see_through]
-        if holds:
+        # The type it has will not take half of the bytes, the same pixels given.
+        if holds and kind == picture.mime and not picture.shrunk and picture.given > 2 * most:
             kind, lossless = holds[0], False
-            data = _encoded(picture, kind, QUALITIES[0])
+    data = _encoded(picture, kind, None if lossless else QUALITIES[0])
+    if most is None or (len(data) <= most and (lossless or picture.given <= most or 2 * len(data) >= most)):
+        return Image(data, kind)
+    if lossless and holds:
+        kind, lossless = holds[0], False
+        data = _encoded(picture, kind, QUALITIES[0])
     found = None if lossless else _by_quality(picture, kind, most, data)
     if found is None:
         found = _by_size(picture, kind, most, len(data), None if lossless else QUALITIES[1])
@@ -726,7 +735,8 @@ def _encoded(picture: _Picture, kind: str, quality: int | None, side: int | None
         pixels = pixels.convert("RGBA")
     options: dict[str, Any] = {}
     if kind == "image/webp":
-        options = {"lossless": True} if quality is None else {"quality": quality}
+        # Its default effort takes twice the time for a few percent.
+        options = {"quality": quality, "method": 2} if quality else {"lossless": True, "quality": 30, "method": 1}
     elif kind == "image/jpeg":
         options = {"quality": quality, "subsampling": 2 if picture.lossy and (quality or 0) < 93 else 0}
     if picture.profile is not None:
