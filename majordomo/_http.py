@@ -216,7 +216,10 @@ class _Handler(urllib.request.BaseHandler):
         server = client.server(request.type, request.host)
         route = server.route
         plain_proxy = route.proxy if not route.secure else None
-        target = request.full_url if plain_proxy else request.selector
+        path = request.selector if request.selector[:1] == "/" else "/" + request.selector
+        target = f"{request.type}://{request.host}{path}" if plain_proxy else path  # never with a fragment
+        if not (target + request.host).isprintable() or " " in target + request.host:
+            raise TransportError("a URL holds characters that none may hold; nothing was sent")
         lines = [f"{request.get_method()} {target} HTTP/1.1", f"Host: {request.host}"]
         lines += [f"{name}: {value}" for name, value in request.headers.items()]
         if plain_proxy and plain_proxy[2]:
@@ -372,7 +375,8 @@ def _decompress(encoding: str) -> Callable[[bytes], bytes]:
     return decode
 
 
-_DEFAULT = {"Content-Type": "application/json", "Accept": "application/json", "Accept-Encoding": "identity"}
+_ASKING = {"Accept": "application/json", "Accept-Encoding": "identity"}
+_TELLING = {"Content-Type": "application/json", **_ASKING}
 
 
 def do_json(client: Client, method: str, url: str, payload: Any = None, **how: Any) -> Any:
@@ -414,7 +418,7 @@ def stream(
         body = payload
     else:
         body = _json.dumps(payload).encode("ascii")
-    sent = {**_DEFAULT, "User-Agent": client.user_agent, **(headers or {})}
+    sent = {**(_ASKING if method == "GET" else _TELLING), "User-Agent": client.user_agent, **(headers or {})}
     return Source(client, method, url, sent, body, deadline, secret, read_error, idle_timeout, cap)
 
 

@@ -84,8 +84,8 @@ def dumps_sparingly(value: Any, what: str = "the request") -> bytearray:
 
     try:
         around = dumps(lifted(value), what).split(mark)
-    except RecursionError as exc:
-        raise ConfigError(f"{what} cannot be written as JSON: {exc}") from exc
+    except RecursionError:  # `dumps` goes deeper
+        return bytearray(dumps(value, what), "ascii")
     body = bytearray(around[0], "ascii")
     for text, rest in zip(texts, around[1:]):
         body += text.encode("ascii")

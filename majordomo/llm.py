@@ -510,7 +510,8 @@ class Capabilities:
     animated_images: bool | None = None
 
     def __post_init__(self) -> None:
-        self.__dict__["allowed_image_mime"] = tuple(self.allowed_image_mime)
+        named = [mime.lower() for mime in self.allowed_image_mime]
+        self.__dict__["allowed_image_mime"] = tuple(["image/jpeg" if mime == "image/jpg" else mime for mime in named])
 
     @property
     def supports_images(self) -> bool:

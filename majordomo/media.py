@@ -265,29 +265,37 @@ def _gif_size(data: bytes) -> tuple[int, int] | None:
     if len(data) < 13:
         return None
     width, height = struct.unpack("<HH", data[6:10])
-    at = _gif_frame(data)
-    if at is not None and at + 9 <= len(data):
+    for at in _gif_frames(data):
         left, top, w, h = struct.unpack("<4H", data[at + 1 : at + 9])
-        width, height = max(width, left + w), max(height, top + h)
+        return max(width, left + w), max(height, top + h)
     return width, height
 
 
-def _gif_frame(data: bytes) -> int | None:
-    """Where the first frame of a GIF begins."""
-    at = 13 + (3 << (data[10] & 7) + 1 if data[10] & 0x80 else 0)
-    inside = False  # an extension: two bytes, then blocks until an empty one
+def _gif_frames(data: bytes) -> Iterator[int]:
+    """Where the frames of a GIF begin; UnsupportedError if that takes too long to find out."""
+    at = 13 + _gif_palette(data[10])
+    inside = False  # of blocks that go on until an empty one
     for _ in range(MOST_PIECES):
         if at >= len(data):
-            break
+            return
         if inside:
             inside = data[at] > 0
             at += 1 + data[at]
-        elif data[at] == 0x21:
+        elif data[at] == 0x21:  # an extension
             inside = True
             at += 2
+        elif data[at] == 0x2C and at + 10 <= len(data):
+            yield at
+            inside = True
+            at += 11 + _gif_palette(data[at + 9])
         else:
-            return at if data[at] == 0x2C else None
-    return None
+            return
+    raise UnsupportedError("this GIF has more blocks than any picture needs")
+
+
+def _gif_palette(flags: int) -> int:
+    """Bytes of a palette."""
+    return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int] | None:
@@ -389,9 +397,10 @@ def _tiff_numbers(data: bytes) -> dict[int, int]:
 
 
 def _is_animated(mime: str, data: bytes) -> bool:
-    """Whether a picture says that it moves; a GIF does so ahead of its first frame, if it is to go on for ever."""
-    if mime == "image/gif":
-        return b"NETSCAPE2.0" in data[:4096] or b"ANIMEXTS1.0" in data[:4096]
+    """Whether a picture moves: a GIF of several frames, a WebP that says so."""
+    if mime == "image/gif" and len(data) > 13:
+        frames = _gif_frames(data)
+        return next(frames, None) is not None and next(frames, None) is not None
     return mime == "image/webp" and data[12:16] == b"VP8X" and data[20:21] > b"\0" and bool(data[20] & 2)
 
 
@@ -473,12 +482,24 @@ def _bare_tiff(data: bytes) -> tuple[bytes, int]:
                 raise ValueError(f"its directory is damaged (tag {tag})")
             rows[tag] = struct.pack(order + "HHI4s", tag, kind, count, raw)
     numbers = _tiff_numbers(data)
+    _check_coverage(numbers, {tag: count for tag, _, count, _ in reversed(entries)})
     if numbers.get(322, 0) * numbers.get(323, 0) > _FORMATS["image/tiff"].most_pixels:
         raise ValueError("its tiles are more than will be decoded here")
     directory = struct.pack(order + "H", len(rows)) + b"".join([rows[tag] for tag in sorted(rows)]) + bytes(4)
     at = len(data) + len(data) % 2
     head = data[:4] + struct.pack(order + "I", at)
     return head + data[8:] + bytes(len(data) % 2) + directory, numbers.get(274, 1)
+
+
+def _check_coverage(numbers: dict[int, int], counts: dict[int, int]) -> None:
+    """ValueError if a TIFF has fewer strips or tiles than its size needs: the rest would be black."""
+    width, height = numbers[256], numbers[257]
+    wide, high, tag = (numbers.get(322), numbers.get(323), 324) if 324 in counts else (width, numbers.get(278), 273)
+    planes = numbers.get(277, 1) if numbers.get(284) == 2 else 1
+    across = -(-width // (wide or width))
+    down = -(-height // min(high or height, height))
+    if counts.get(tag, 0) < across * down * planes:
+        raise ValueError("it has fewer pixels than its header says")
 
 
 def _turn(exif: bytes) -> int:
@@ -599,7 +620,8 @@ def _decoded(data: bytes, mime: str, width: int, height: int, side: int | None) 
         if mime == "image/webp":
             turn = _turn(found.info.get("exif") or b"")
         profile = found.info.get("icc_profile")
-        pixels, profile = _plain(found, profile if isinstance(profile, bytes) else None, wanted)
+        depth = data[24] if mime == "image/png" else 8
+        pixels, profile = _plain(found, profile if isinstance(profile, bytes) else None, wanted, depth)
     if turn in _TURNS:
         pixels = pixels.transpose(_TURNS[turn])
     lossy = row.lossy and data[12:16] != b"VP8L"
@@ -614,13 +636,14 @@ def _within(width: int, height: int, side: int | None) -> tuple[int, int]:
     return max(1, round(width * side / longest)), max(1, round(height * side / longest))
 
 
-def _plain(found: Any, profile: bytes | None, size: tuple[int, int]) -> tuple[Any, bytes | None]:
-    """Pixels as L, LA, RGB or RGBA of a size, and the colour profile that goes with them."""
+def _plain(found: Any, profile: bytes | None, size: tuple[int, int], depth: int) -> tuple[Any, bytes | None]:
+    """Pixels as L, LA, RGB or RGBA of a size, and the colour profile that goes with them.
+
+    depth: how many bits a PNG has for a shade.
+    """
     mode, pixels = found.mode, found
-    if mode.startswith(("I", "F")):
-        pixels, profile = _grey(found), None
-    elif mode == "1":
-        pixels = found.convert("L")
+    if mode in ("1", "L") or mode.startswith(("I", "F")):
+        pixels = _grey(found, depth)
     elif "transparency" in found.info or mode in ("PA", "RGBa"):
         pixels = found.convert("RGBA")
     elif mode in ("P", "RGBX", "YCbCr", "HSV"):
@@ -641,11 +664,29 @@ def _plain(found: Any, profile: bytes | None, size: tuple[int, int]) -> tuple[An
     return pixels, profile
 
 
-def _grey(found: Any) -> Any:
-    """Pixels of 16 or 32 bits, or of fractions, as grey of 8 bits.
+# Bits of a shade -> what Pillow multiplies it by, and not the one that a PNG calls see-through.
+_SHADES = {1: 255, 2: 85, 4: 17}
 
-    White is what 16 bits can say; of the others only the picture itself can tell.
-    """
+
+def _grey(found: Any, depth: int) -> Any:
+    """Pixels of shades alone, of any number of bits, as L; as LA if one shade is said to be see-through."""
+    deep = found.mode.startswith(("I", "F"))
+    pixels = _of_8_bits(found) if deep else found.convert("L")
+    clear = found.info.get("transparency")
+    if not isinstance(clear, int):
+        return pixels
+    if deep:
+        alpha = found.convert("I").point([255 * (shade != clear) for shade in range(65536)], "L")
+    else:
+        clear *= _SHADES.get(depth, 1)
+        alpha = pixels.point([255 * (shade != clear) for shade in range(256)])
+    pixels = pixels.copy()
+    pixels.putalpha(alpha)
+    return pixels
+
+
+def _of_8_bits(found: Any) -> Any:
+    """Shades of 16 or 32 bits, or fractions. White is what 16 bits can say; of the others only the picture can tell."""
     if found.mode.startswith("I;16") or found.format == "PNG":  # which older Pillows read as 32 bits
         white = 65535.0
     else:
@@ -683,24 +724,37 @@ def _written(picture: _Picture, limits: _Limits) -> Image:
     kind, most = kinds[0], limits.max_bytes
     if picture.profile is not None and (not _FORMATS[kind].profile or len(picture.profile) * 8 > (most or 1 << 30)):
         picture = replace(picture, pixels=_without_profile(picture), profile=None)
+    lossy, known, found = kind, 0, None
     lossless = not _FORMATS[kind].lossy or (not picture.lossy and kind == "image/webp")
-    if lossless and most is not None:
-        holds = [k for k in _PHOTO if k in kinds and _FORMATS[k].lossy and _FORMATS[k].alpha >= picture.see_through]
-        # The type it has will not take half of the bytes, the same pixels given.
-        if holds and kind == picture.mime and not picture.shrunk and picture.given > 2 * most:
-            kind, lossless = holds[0], False
-    data = _encoded(picture, kind, None if lossless else QUALITIES[0])
-    if most is None or (len(data) <= most and (lossless or picture.given <= most or 2 * len(data) >= most)):
-        return Image(data, kind)
-    if lossless and holds:
-        kind, lossless = holds[0], False
-        data = _encoded(picture, kind, QUALITIES[0])
-    found = None if lossless else _by_quality(picture, kind, most, data)
-    if found is None:
-        found = _by_size(picture, kind, most, len(data), None if lossless else QUALITIES[1])
+    if lossless:
+        known = _known_bytes(picture, kind)
+        if most is None or known <= 2 * most:
+            whole = _encoded(picture, kind, None)
+            if most is None or len(whole) <= most:
+                return Image(whole, kind)
+            known = len(whole)
+        lossy = next((k for k in _PHOTO if k in kinds and _holds(k, picture)), "")
+    assert most is not None or not lossless
+    if lossy:
+        first = _encoded(picture, lossy, QUALITIES[0])
+        if most is None or (len(first) <= most and (picture.given <= most or 2 * len(first) >= most)):
+            return Image(first, lossy)
+        found = _by_quality(picture, lossy, most, first) or _by_size(picture, lossy, most, len(first), QUALITIES[1])
+    if found is None and lossless and most is not None:
+        lossy, found = kind, _by_size(picture, kind, most, known, None)
     if found is None:
         raise ValueError(f"no picture of it fits into {most} bytes")
-    return Image(found, kind)
+    return Image(found, lossy)
+
+
+def _known_bytes(picture: _Picture, kind: str) -> int:
+    """What a picture takes without loss as the type it came in; 0 where that is not known."""
+    return picture.given if kind == picture.mime and not picture.shrunk else 0
+
+
+def _holds(kind: str, picture: _Picture) -> bool:
+    """Whether a type gets smaller with less quality, and keeps what is see-through."""
+    return _FORMATS[kind].lossy and (_FORMATS[kind].alpha or not picture.see_through)
 
 
 def _order(picture: _Picture) -> tuple[str, ...]:
@@ -713,10 +767,10 @@ def _without_profile(picture: _Picture) -> Any:
     pixels = picture.pixels
     if not pixels.mode.startswith("RGB"):
         return pixels
-    if pixels.mode == "RGB":
-        return _to_srgb(pixels, picture.profile)
     plain = _to_srgb(pixels.convert("RGB"), picture.profile)
-    plain.putalpha(pixels.getchannel("A"))
+    plain.info = {}  # the conversion leaves a profile there
+    if pixels.mode == "RGBA":
+        plain.putalpha(pixels.getchannel("A"))
     return plain
 
 
@@ -731,15 +785,15 @@ def _encoded(picture: _Picture, kind: str, quality: int | None, side: int | None
         pixels = pixels.resize(size, _BICUBIC, reducing_gap=2.0)
     if picture.see_through and not row.alpha:
         pixels = _on_white(pixels)
-    elif pixels.mode == "LA" and kind != "image/png":
-        pixels = pixels.convert("RGBA")
+    elif kind == "image/webp" or (pixels.mode == "LA" and kind != "image/png"):
+        pixels = pixels.convert("RGBA" if picture.see_through else "RGB")
     options: dict[str, Any] = {}
     if kind == "image/webp":
         # Its default effort takes twice the time for a few percent.
         options = {"quality": quality, "method": 2} if quality else {"lossless": True, "quality": 30, "method": 1}
     elif kind == "image/jpeg":
         options = {"quality": quality, "subsampling": 2 if picture.lossy and (quality or 0) < 93 else 0}
-    if picture.profile is not None:
+    if picture.profile is not None and (picture.profile[16:20] == b"GRAY") == (pixels.mode in ("L", "LA")):
         options["icc_profile"] = picture.profile
     _pillow(row.plugin)  # or Pillow would load all of its plugins to find this one
     out = BytesIO()
@@ -834,7 +888,7 @@ def _remember(image: Image, limits: _Limits, made: Image) -> None:
     found[1][limits] = made
     _made[key] = found
     room = KEPT_BYTES
-    for other, (_, known) in reversed(list(_made.items())):
+    for other, (_, known) in reversed(list(_made.copy().items())):  # of a copy: pictures may go meanwhile
         room -= sum([len(one.data) for one in list(known.values())])
         if room < 0:
             _made.pop(other, None)

@@ -222,7 +222,7 @@ class ImageModel(_Asked):
         """The pictures of a request, before the deadline."""
         if type(self).generate is not ImageModel.generate:
             return self.generate(request, timeout=deadline.require())
-        raise UnsupportedError(f"{self.name or type(self).__name__} does not draw")
+        raise UnsupportedError("it does not draw")
 
 
 class Provider:

@@ -387,13 +387,19 @@ def _drawer(provider: Any, name: str, id: str) -> ImageModel:
     """A provider's model that draws; where there is none, one that says so when it is asked."""
     from .model import ImageModel
 
+    reason = "it has no models that draw"
     try:
-        if callable(getattr(provider, "image_model", None)):
-            found: ImageModel = provider.image_model(id)
+        found: ImageModel | None = provider.image_model(id) if hasattr(provider, "image_model") else None
+        if found is not None:
             return found
-    except UnsupportedError:
-        pass
-    cannot = ImageModel()
+    except UnsupportedError as exc:
+        reason = exc.message
+
+    class CannotDraw(ImageModel):
+        def complete(self, request: Any, deadline: Any) -> Any:
+            raise UnsupportedError(reason)
+
+    cannot = CannotDraw()
     cannot.name = f"{name}/{id}"
     return cannot
 

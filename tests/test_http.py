@@ -31,7 +31,10 @@ from majordomo import (
     user,
 )
 from majordomo import _http as transport
+from majordomo.deadline import Deadline
 from majordomo.testing import (
+    RED,
+    Drawing,
     FakeServer,
     Raw,
     Reply,
@@ -955,3 +958,147 @@ def test_loopback_names(url):
 def test_other_names(url):
     """What only looks like this machine does not."""
     assert not transport.is_loopback(url)
+
+
+# What is sent as it is, and how much may come
+
+
+def fetched(server, payload=None, method="POST", path="/chat/completions", **how):
+    """The body of an answer."""
+    return transport.fetch(transport.Client(), method, server.url + path, payload, deadline=Deadline(5), **how)
+
+
+@pytest.mark.parametrize(
+    ("payload", "sent"),
+    [
+        (b"\x00\xff\r\n\r\nGET / HTTP/1.1", b"\x00\xff\r\n\r\nGET / HTTP/1.1"),
+        (bytearray(b'{"a": 1}'), b'{"a": 1}'),
+        (b"", b""),
+        (b"x" * 1_000_000, b"x" * 1_000_000),
+        ({"a": [1, "é"]}, b'{"a":[1,"\\u00e9"]}'),
+        ([], b"[]"),
+        ("text", b'"text"'),
+        (0, b"0"),
+        (None, b""),
+    ],
+    ids=["bytes", "bytearray", "no bytes", "many bytes", "an object", "a list", "text", "a number", "nothing"],
+)
+def test_a_payload_of_bytes_is_sent_as_it_is(server, payload, sent):
+    """Anything else is written as JSON; the length is told either way."""
+    fetched(server, payload)
+    (seen,) = server.requests
+    assert seen.body == sent
+    assert seen.headers["content-length"] == str(len(sent))
+    assert seen.headers["content-type"] == "application/json"
+
+
+def test_a_payload_may_have_a_type_of_its_own(server):
+    """Headers that are given win over those that are always sent."""
+    fetched(server, b"a=1", headers={"Content-Type": "multipart/form-data; boundary=x"})
+    assert server.requests[0].headers["content-type"] == "multipart/form-data; boundary=x"
+
+
+@pytest.mark.parametrize("payload", [{"a": object()}, {"a": b"bytes"}, {1, 2}])
+def test_a_payload_that_cannot_be_written_is_not_sent(server, payload):
+    """A ConfigError before anybody is asked."""
+    with pytest.raises(ConfigError):
+        fetched(server, payload)
+    assert server.connections == 0
+
+
+READS = {
+    "fetch": lambda client, url, **how: transport.fetch(client, "GET", url, **how),
+    "do_json": lambda client, url, **how: transport.do_json(client, "GET", url, **how),
+    "stream": lambda client, url, **how: b"".join(transport.stream(client, "GET", url, **how)),
+}
+FORMS = {
+    "announced": lambda body: Status(200, body),
+    "chunked": lambda body: Status(200, [body[:10], body[10:]]),
+    "until the end": lambda body: Raw(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + body),
+    "gzip": lambda body: Status(200, gzip.compress(body), {"Content-Encoding": "gzip"}),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("read", READS)
+def test_an_answer_has_the_cap_that_its_asker_sets(server, read, form):
+    """Exactly so many bytes are fine, one more is a ProtocolError; without a cap it is 64 MiB."""
+    body = b'"' + b"x" * 998 + b'"'
+    for cap, fits in ((1000, True), (2**20, True), (999, False), (1, False), (None, True)):
+        server.add(FORMS[form](body), path="/thing")
+        more = {} if cap is None else {"cap": cap}
+        how = {"deadline": Deadline(5), **more}
+        if fits:
+            got = READS[read](transport.Client(), server.url + "/thing", **how)
+            assert got == ("x" * 998 if read == "do_json" else body)
+        else:
+            with pytest.raises(ProtocolError, match="larger than"):
+                READS[read](transport.Client(), server.url + "/thing", **how)
+
+
+def test_a_cap_above_the_usual_one(server):
+    """It counts in both directions."""
+    head = Raw(OK + b"Content-Length: 68000000\r\n\r\n{}")
+    for more, error, says in (({}, ProtocolError, "64 MiB"), ({"cap": 2**27}, TruncatedError, "middle|cut")):
+        server.add(head, path="/thing")
+        with pytest.raises(error, match=says):
+            fetched(server, None, "GET", "/thing", **more)
+
+
+# Strangers: hosts that a server names
+
+
+def test_a_client_for_strangers_has_nothing_of_ours():
+    """No TLS context and no CA file, which may hold what proves who we are; the name and the proxies stay."""
+    context = ssl.create_default_context()
+    ours = transport.Client(user_agent="cron/1", ssl_context=context, ca="/nowhere/ca.pem")
+    theirs = ours.stranger()
+    assert theirs is not ours
+    assert theirs is ours.stranger()
+    assert theirs.user_agent == "cron/1"
+    assert theirs._context is None
+    assert theirs._ca is None
+    assert theirs._proxies is None
+    assert transport.Client(proxies=False).stranger()._proxies == {}
+    assert theirs.context() is not context
+
+
+@pytest.mark.parametrize("secure", ["good"], indirect=True)
+@pytest.mark.parametrize("how", ["ca", "context"])
+def test_a_ca_of_ones_own_is_not_for_strangers(secure, how):
+    """A picture's URL elsewhere is trusted as the system trusts, one on the provider's own host as that is."""
+    ca = TLS / "ca.pem"
+    context = ssl.create_default_context(cafile=str(ca)) if how == "context" else None
+    dsn = secure.dsn("openai", TOKEN, options=f"ca={ca}" if how == "ca" else "")
+    chain = Registry({"LLM_BOX": dsn}, ssl_context=context, retries=0).parse_image("box/m")
+    secure._script.clear()
+    secure.add(Drawing(as_url=True), Drawing(as_url=secure.url.replace("127.0.0.1", "localhost") + "/drawn/0"))
+    assert chain.generate("a cat").images[0].data == RED
+    with pytest.raises(ProtocolError, match="certificate of localhost") as caught:
+        chain.generate("a cat")
+    assert [seen.method for seen in secure.requests] == ["POST", "GET", "POST"]
+    assert "authorization" not in secure.requests[1].headers
+    assert "SECRET" not in printed(caught.value)
+
+
+def test_strangers_are_asked_through_the_proxy(server, proxied):
+    """With the proxy's own password, and nothing of the provider's."""
+    server.add(Drawing(as_url="http://pictures.example/a.png?x=1"))
+    proxied.add(Status(200, RED), path="/a.png")
+    chain = Registry({"LLM_BOX": server.dsn("openai", TOKEN)}, retries=0).parse_image("box/m")
+    assert chain.generate("a cat").images == (Image(RED),)
+    (seen,) = proxied.requests
+    assert (seen.method, seen.path) == ("GET", "http://pictures.example/a.png?x=1")
+    assert seen.headers["host"] == "pictures.example"
+    assert "authorization" not in seen.headers
+    assert "proxy-authorization" in seen.headers
+    assert "SECRET" not in str(seen)
+
+
+def test_a_proxy_that_is_off_is_off_for_strangers_too(server, proxied):
+    """`?proxy=off` is said of the provider, and counts for what it sends us to."""
+    server.add(Drawing(as_url="http://pictures.invalid/a.png"))
+    chain = Registry({"LLM_BOX": server.dsn("openai", TOKEN, options="proxy=off")}, retries=0).parse_image("box/m")
+    with pytest.raises(ProtocolError, match="not found"):
+        chain.generate("a cat")
+    assert proxied.requests == []

@@ -4,6 +4,8 @@ import dataclasses
 import json
 import math
 import pickle
+from base64 import b64encode
+from urllib.parse import quote
 
 import pytest
 
@@ -190,6 +192,10 @@ def test_origin_is_not_compared():
         (b"BM\x46\x00\x00\x00\x00\x00\x00\x00", "image/bmp"),
         (b"II*\x00....", "image/tiff"),
         (b"MM\x00*....", "image/tiff"),
+        (b"\x00\x00\x00\x18ftypheic", "image/heic"),
+        (b"\x00\x00\x00\x1cftypheix....", "image/heic"),
+        (b"\x00\x00\x00\x18ftypmif1", "image/heif"),
+        (b"\x00\x00\x00\x20ftypavif", "image/avif"),
     ],
 )
 def test_sniff(data, mime):
@@ -199,10 +205,25 @@ def test_sniff(data, mime):
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"\x89PNG", b"hello", b"<svg/>", b"RIFF\x10\x00\x00\x00WAVE", b"........WEBP", b"%PDF-1.7", bytes(100)],
+    [
+        b"",
+        b"\x89PNG",
+        b"hello",
+        b"<svg/>",
+        b"RIFF\x10\x00\x00\x00WAVE",
+        b"........WEBP",
+        b"%PDF-1.7",
+        bytes(100),
+        b"BMW is a brand of cars.",
+        b"BM",
+        b"\x00\x00\x00\x18ftypisom",
+        b"II*",
+        b"MM*\x00",
+        b"GIF88a",
+    ],
 )
 def test_no_picture(data):
-    """Bytes that are no picture are refused."""
+    """Bytes that are no picture are refused, also where they begin like one."""
     with pytest.raises(UnsupportedError, match=f"these {len(data)} bytes"):
         Image(data)
 
@@ -234,6 +255,96 @@ def test_from_file(tmp_path):
         Image.from_file(tmp_path / "cat.txt")
     with pytest.raises(FileNotFoundError):
         Image.from_file(tmp_path / "dog.png")
+
+
+# Bytes whose base64 holds every kind of character, and needs padding
+BLOB = PNG + bytes(range(256)) + b"\xfb\xef\xff?>"
+BASE64 = b64encode(BLOB).decode()
+URL_SAFE = BASE64.replace("+", "-").replace("/", "_")
+BASE64_FORMS = {
+    "plain": BASE64,
+    "bytes": BASE64.encode(),
+    "a bytearray": bytearray(BASE64.encode()),
+    "without padding": BASE64.rstrip("="),
+    "url-safe": URL_SAFE,
+    "url-safe, without padding": URL_SAFE.rstrip("=").encode(),
+    "in lines": "\n".join(BASE64[at : at + 76] for at in range(0, len(BASE64), 76)) + "\n",
+    "in lines of a mail": "\r\n".join(BASE64[at : at + 64] for at in range(0, len(BASE64), 64)).encode(),
+    "indented": f"\n\t {BASE64[:40]}\n\t {BASE64[40:]} ",
+    "data URL": f"data:image/png;base64,{BASE64}",
+    "data URL, bytes": f"data:image/png;base64,{BASE64}".encode(),
+    "data URL without a type": f"data:;base64,{BASE64}",
+    "data URL of another type": f"data:text/plain;base64,{BASE64}",
+    "data URL with parameters": f"data:image/png;name=a.png;charset=utf-8;base64,{BASE64}",
+    "data URL in capitals": f"DATA:IMAGE/PNG;BASE64,{BASE64}",
+    "data URL in any case": f"Data:image/PNG;Base64,{BASE64}",
+    "data URL, percent-encoded": f"data:image/png;base64,{quote(BASE64, safe='')}",
+    "data URL, percent-encoded in small letters": "data:;base64," + quote(BASE64, safe="").replace("%2B", "%2b"),
+    "data URL with encoded line breaks": f"data:image/png;base64,{BASE64[:80]}%0D%0A{BASE64[80:]}",
+    "data URL, url-safe": f"data:image/png;base64,{URL_SAFE.rstrip('=')}",
+    "data URL in lines": f" data:image/png;base64,\n{BASE64[:80]}\n{BASE64[80:]}\n",
+}
+
+
+@pytest.mark.parametrize("name", BASE64_FORMS)
+def test_from_base64(name):
+    """Base64 is read as people and programs write it, alone or in a URL; the type is told by the content."""
+    assert Image.from_base64(BASE64_FORMS[name]) == Image(BLOB, "image/png")
+
+
+@pytest.mark.parametrize("length", range(4))
+def test_from_base64_of_any_length(length):
+    """Whether base64 is padded or not, nothing of the picture is lost."""
+    text = b64encode(PNG + bytes(length))
+    assert Image.from_base64(text) == Image.from_base64(text.rstrip(b"=")) == Image(PNG + bytes(length))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " \n",
+        "====",
+        "hello",
+        "no base64!",
+        "iVBORw0KGg",
+        BASE64 + "!",
+        BASE64[:40] + "*" + BASE64[40:],
+        BASE64[:40] + "\x00" + BASE64[40:],
+        BASE64.rstrip("=")[: len(BASE64) // 4 * 4 - 7],
+        BASE64 + "é",
+        "\ufeff" + BASE64,
+        "\ud800",
+        b"\xff\xfe",
+        PNG,
+        "data:",
+        "data:,",
+        "data:image/png",
+        "data:image/png;base64",
+        "data:image/png;base64,",
+        "data:image/png;base64,%",
+        "data:image/png;base64,%zz" + BASE64,
+        "data:image/png," + quote(PNG),
+        "data:text/plain;base64,aGVsbG8=",
+        "https://example.com/cat.png",
+        "cat.png",
+        b64encode(b"hello"),
+        b64encode(b64encode(PNG)),
+    ],
+)
+def test_no_base64(text):
+    """What is no base64, or no picture, is unsupported, and nothing of it is shown."""
+    with pytest.raises(UnsupportedError) as caught:
+        Image.from_base64(text)
+    assert len(str(caught.value)) < 200
+    assert "iVBOR" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", [None, 5, ["aGVsbG8="], {"data": "aGVsbG8="}, PICTURE])
+def test_from_base64_of_no_text(text):
+    """What is neither text nor bytes is a mistake of the caller's."""
+    with pytest.raises(ConfigError, match="from_base64"):
+        Image.from_base64(text)
 
 
 def test_image_repr():

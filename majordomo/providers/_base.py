@@ -80,18 +80,22 @@ class HTTPProvider(Provider):
         """The headers that say who asks."""
         return {"Authorization": f"Bearer {self._token}"} if self._token else {}
 
+    @property
+    def host(self) -> str:
+        """The host of the base URL, in lower case, with its port if it has one of its own."""
+        return self.base_url.partition("://")[2].partition("/")[0].lower()
+
     def capabilities_of(self, id: str) -> Capabilities:
         """What a model takes: the scheme's, its family's, and what the DSN says; the last word wins."""
         known: dict[str, Any] = {}
-        host = self.base_url.partition("://")[2].partition("/")[0]
         for family in self.families:
-            if host in family.hosts and id.startswith(family.models):
+            if self.host in family.hosts and id.startswith(family.models):
                 known.update(family.limits)
         known.update(self.limits)
         return replace(self.capabilities, **known) if known else self.capabilities
 
-    def describe(self, id: str, deadline: Deadline) -> dict[str, Any]:
-        """What the server tells of a model's limits, if it has a way to; asked when a picture is to be sent."""
+    def describe(self, id: str, deadline: Deadline) -> dict[str, Any] | None:
+        """What the server tells of a model's limits; asked when a picture is to be sent. None: ask again then."""
         return {}
 
     def blot(self, error: MajordomoError) -> None:
@@ -188,7 +192,7 @@ class Target(Model):
         if not self._described and "max_images_per_request" not in provider.limits and images_of(request.messages):
             with Blaming(self):
                 told = provider.describe(self.id, deadline)
-            if not self._described:  # nobody has set them meanwhile
+            if told is not None and not self._described:  # nobody has set them meanwhile
                 self._capabilities = replace(self.capabilities, **told) if told else self.capabilities
                 self._described = True
         return self.capabilities

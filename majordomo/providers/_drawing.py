@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from .. import _http, _json
 from ..errors import APIError, DeadlineError, MajordomoError, ProtocolError
 from ..imagegen import ImageResponse
@@ -11,6 +13,7 @@ from ._base import Blaming
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from dataclasses import replace
     from typing import Any
 
@@ -22,6 +25,7 @@ else:
     from .._frozen import replace
 
 DRAWN_CAP = 256 * 1024 * 1024  # bytes of an answer that holds pictures: ten of them at 4K are 100 MB
+_PICTURES = {"Accept": "image/*, */*"}
 
 
 class ImageTarget(ImageModel):
@@ -51,8 +55,9 @@ class ImageTarget(ImageModel):
                 payload = self._asked(one, deadline)
                 found, said = wire.decode(payload, one)
                 answers.append(payload)
-                told += said
-                images += [self._fetched(drawn, deadline) for drawn in found]
+                whole = self._whole(found, deadline)
+                told += said if len(whole) == len(found) else (f"n: {len(whole)} of {one.n} pictures came",)
+                images += whole
         return ImageResponse(tuple(images), self.name, (), told, answers if len(answers) > 1 else answers[0])
 
     def _asked(self, request: ImageRequest, deadline: Deadline) -> Any:
@@ -66,12 +71,30 @@ class ImageTarget(ImageModel):
             body = _json.dumps_sparingly(body)
         return _http.do_json(provider.client, "POST", url, body, cap=DRAWN_CAP, **how)
 
-    def _fetched(self, drawn: Image | str, deadline: Deadline) -> Image:
-        """A picture that came, or that lies at a URL: asked for without any credential, by whoever it is."""
-        if isinstance(drawn, Image):
-            return drawn
+    def _whole(self, found: list[Image | str], deadline: Deadline) -> list[Image]:
+        """The pictures, those at a URL fetched; what is lost is left out, unless all is."""
+        images: list[Image] = []
+        error: MajordomoError | None = None
+        room = DRAWN_CAP
+        for drawn in found:
+            try:
+                image = drawn if isinstance(drawn, Image) else self._fetched(drawn, deadline, min(room, _http.CAP))
+            except ProtocolError as exc:
+                error = exc
+                continue
+            images.append(image)
+            room -= len(image.data)
+        if error is not None and not images:
+            raise error
+        return images
+
+    def _fetched(self, url: str, deadline: Deadline, cap: int) -> Image:
+        """A picture that lies at a URL: asked for without any credential, wherever that is."""
+        provider = self._provider
+        own = urlsplit(url)[:2] == urlsplit(provider.base_url)[:2]  # whose certificate may need the provider's CA
+        client = provider.client if own else provider.client.stranger()
         try:
-            return Image(_http.fetch(self._provider.client.stranger(), "GET", drawn, deadline=deadline))
+            return Image(_http.fetch(client, "GET", url, deadline=deadline, headers=_PICTURES, cap=cap))
         except DeadlineError:
             raise
         except MajordomoError as exc:
@@ -82,8 +105,8 @@ class ImageTarget(ImageModel):
         return self._provider.__reduce__()
 
 
-def _one_by_one(request: ImageRequest) -> list[ImageRequest]:
+def _one_by_one(request: ImageRequest) -> Iterator[ImageRequest]:
     """A request for each picture; one seed for all would draw the same one each time."""
     seed = request.seed
-    seeds = [seed if seed is None or seed < 0 else seed + number for number in range(request.n)]
-    return [replace(request, n=1, seed=seed) for seed in seeds]
+    for number in range(request.n):
+        yield replace(request, n=1, seed=seed if seed is None or seed < 0 else seed + number)

@@ -40,12 +40,16 @@ class LlamaSwap(HTTPProvider):
 
     own_options = {"extra_args": switch}
 
-    def describe(self, id: str, deadline: Deadline) -> dict[str, Any]:
-        """What `/v1/models` says of a model, asked once; a server that has no such list says nothing."""
+    def describe(self, id: str, deadline: Deadline) -> dict[str, Any] | None:
+        """What `/v1/models` says of a model, asked once; a server without such a list says nothing."""
         if self._rows is None:
             try:
                 self.list_models(timeout=deadline)
-            except (APIError, ProtocolError):
+            except ProtocolError:
+                self._rows = {}
+            except APIError as exc:
+                if exc.status >= 400 and exc.status not in (404, 405, 501):  # busy, or wants another key
+                    return None
                 self._rows = {}
         return _limits_in(self._rows or {}, id)
 
@@ -107,7 +111,7 @@ def _limits_in(rows: dict[str, dict[str, Any]], id: str) -> dict[str, Any]:
         row = next((found for found in rows.values() if id in _aliases(found)), {})
     architecture = row.get("architecture")
     modalities = architecture.get("input_modalities") if isinstance(architecture, dict) else None
-    if not isinstance(modalities, list) or "image" in modalities:
+    if not isinstance(modalities, list) or not modalities or "image" in modalities:
         return {}
     return {"max_images_per_request": 0}
 

@@ -12,9 +12,12 @@ from ._base import Family, HTTPProvider, Target, switch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from dataclasses import replace
     from typing import Any
 
     from ._drawing import ImageTarget
+else:
+    from .._frozen import replace
 
 CAPABILITIES = Capabilities(allowed_image_mime=("image/png", "image/jpeg", "image/webp", "image/gif"))
 
@@ -70,8 +73,7 @@ class OpenAI(HTTPProvider):
         super().__init__(name, base_url, token, **more)
         quirks = dict(quirks)
         self._extra_args = quirks.pop("extra_args", False)
-        host = base_url.partition("://")[2].partition("/")[0]
-        self._quirks = openai_chat.Quirks(**{**QUIRKS_OF_HOST.get(host, {}), **quirks})
+        self._quirks = openai_chat.Quirks(**{**QUIRKS_OF_HOST.get(self.host, {}), **quirks})
         self._models: dict[str, Target] = {}
 
     def model(self, id: str) -> Target:
@@ -86,7 +88,8 @@ class OpenAI(HTTPProvider):
         from ..wires import openai_images
         from ._drawing import ImageTarget
 
-        return ImageTarget(self, id, openai_images, openai_images.Quirks(self._extra_args), self.drawing_limits)
+        limits = replace(self.drawing_limits, **self.limits)
+        return ImageTarget(self, id, openai_images, openai_images.Quirks(self._extra_args), limits)
 
     def list_models(self, *, timeout: float | None = None) -> list[str]:
         """The ids of the models that the server has (GET /models), in its order.

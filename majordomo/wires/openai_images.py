@@ -152,7 +152,12 @@ def _checked(url: str) -> str:
 
     try:
         parts = urlsplit(url)
-        known = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and "@" not in parts.netloc
+        known = (
+            parts.scheme in ("http", "https")
+            and parts.hostname
+            and parts.port != 0
+            and not set("@%") & set(parts.netloc)
+        )
     except ValueError:
         known = False
     if not known or len(url) > 10_000 or not (url.isascii() and url.isprintable()) or " " in url or "\\" in url:
