@@ -102,8 +102,11 @@ class _Targets:
         return call.finished(response)
 
     @staticmethod
-    def _fitted(request: Any, target: Any, deadline: Deadline) -> tuple[Any, tuple[str, ...]]:
-        """The request as a target takes it and what was done to it; UnsupportedError if it is known that it cannot."""
+    def _fitted(request: Any, target: Any, limit: Deadline, deadline: Deadline) -> tuple[Any, tuple[str, ...]]:
+        """The request as a target takes it and what was done to it; UnsupportedError if it is known that it cannot.
+
+        limit: of what the target may be asked for that; deadline: the call's, for all work here.
+        """
         raise NotImplementedError
 
     def _deadline(self, timeout: float | None) -> Deadline:
@@ -160,11 +163,11 @@ class Chain(_Targets, Model):  # type: ignore[override]  # capabilities are comp
                 close()
 
     @staticmethod
-    def _fitted(request: Request, target: Any, deadline: Deadline) -> tuple[Request, tuple[str, ...]]:
+    def _fitted(request: Request, target: Any, limit: Deadline, deadline: Deadline) -> tuple[Request, tuple[str, ...]]:
         pictured = bool(images_of(request.messages))
         if not (pictured or request.tools or request.schema is not None):
             return request, ()
-        capabilities = _capabilities(target, request, deadline)
+        capabilities = _learned(target, request, limit)
         if request.tools and capabilities.tools is False:
             raise UnsupportedError("the target takes no tools")
         if request.schema is not None and capabilities.structured_output is False:
@@ -173,7 +176,7 @@ class Chain(_Targets, Model):  # type: ignore[override]  # capabilities are comp
             return request, ()
         from . import media
 
-        fitted = media.normalize(request, capabilities)
+        fitted = media.normalize(request, capabilities, deadline.require)
         return fitted, media.changes(request, fitted)
 
 
@@ -181,21 +184,25 @@ class ImageChain(_Targets, ImageModel):  # type: ignore[override]
     """Targets in order, tried until one draws; what `parse_image` returns."""
 
     @staticmethod
-    def _fitted(request: ImageRequest, target: Any, deadline: Deadline) -> tuple[ImageRequest, tuple[str, ...]]:
+    def _fitted(
+        request: ImageRequest, target: Any, limit: Deadline, deadline: Deadline
+    ) -> tuple[ImageRequest, tuple[str, ...]]:
         if not request.images:
             return request, ()
         from . import media
 
-        return media.fit_originals(request, _capabilities(target, request, deadline))
+        return media.fit_originals(request, _learned(target, request, limit), deadline.require)
 
 
-def _capabilities(target: Any, request: Any = None, deadline: Deadline | None = None) -> Capabilities:
-    """What a target takes, as far as a request needs to know; a stranger that does not say takes anything."""
-    if request is not None and isinstance(target, (Model, ImageModel)):
-        assert deadline is not None
-        return target.learned(request, deadline)
+def _capabilities(target: Any) -> Capabilities:
+    """What is known of what a target takes; a stranger that does not say takes anything."""
     found: Capabilities = getattr(target, "capabilities", None) or Capabilities()
     return found
+
+
+def _learned(target: Any, request: Any, deadline: Deadline) -> Capabilities:
+    """The same as far as a request needs to know, be it by asking."""
+    return target.learned(request, deadline) if isinstance(target, (Model, ImageModel)) else _capabilities(target)
 
 
 def _complete(target: Any, request: Any, deadline: Deadline) -> Any:
@@ -330,7 +337,9 @@ class _Call:
         self._had_turn.add(position)
         try:
             self.limit = self._limit(target, left)
-            fitted, self._changes = self.chain._fitted(self.request, target, self.limit)
+            fitted, self._changes = self.chain._fitted(self.request, target, self.limit, self.deadline)
+            if fitted is not self.request:  # fitting took its time, which is not the target's
+                self._started, self.limit = self.clock(), self._limit(target, left)
             found = ask(target, fitted, self.limit)
         except MajordomoError as exc:
             self.failed(exc)

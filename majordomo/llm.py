@@ -493,8 +493,9 @@ class Capabilities:
     max_images_per_request: 0 means no image input. max_image_dimension: pixels of the
     longer side; many_image_dimension: the same in a request of more than `many_images`
     pictures. max_image_bytes, max_total_image_bytes: raw bytes, before base64.
-    allowed_image_mime: types such as `"image/png"`; `()` means any.
-    tools, structured_output, thinking: whether it can.
+    allowed_image_mime: types such as `"image/png"`; `()` means any. animated_images: False
+    where only a first frame is taken. tools, structured_output, thinking: whether it can.
+    Raises ConfigError for counts that are none.
     """
 
     max_images_per_request: int | None = None
@@ -510,14 +511,22 @@ class Capabilities:
     animated_images: bool | None = None
 
     def __post_init__(self) -> None:
-        named = [mime.lower() for mime in self.allowed_image_mime]
-        self.__dict__["allowed_image_mime"] = tuple(["image/jpeg" if mime == "image/jpg" else mime for mime in named])
+        mine = self.__dict__
+        given = self.allowed_image_mime
+        named = _settings("allowed_image_mime", (given,) if isinstance(given, str) else given, str)
+        mine["allowed_image_mime"] = tuple(["image/jpeg" if n.lower() == "image/jpg" else n.lower() for n in named])
+        for name in _COUNTS:
+            value = mine[name]
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+                raise ConfigError(f"{name} is a whole number from 0, or None, not {value!r}")
 
     @property
     def supports_images(self) -> bool:
         """False only where it is known that no picture is taken."""
         return self.max_images_per_request != 0
 
+
+_COUNTS = tuple(name for name in Capabilities.__match_args__ if name.startswith(("max_", "many_")))
 
 # One row a part: its name in JSON, its class, and how its fields get there and back.
 _PART_NAMES = {Text: "text", Image: "image", Thinking: "thinking", ToolCall: "tool_call", ToolResult: "tool_result"}

@@ -14,6 +14,7 @@ changed. Whatever the bytes are, time and memory are bounded and errors are ours
 from __future__ import annotations
 
 import struct
+from math import log
 
 from ._frozen import copied
 from .errors import UnsupportedError
@@ -21,13 +22,15 @@ from .llm import Image, Text, ToolResult, images_of, sniff
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from dataclasses import dataclass, field, replace
     from typing import Any, Callable
     from weakref import ref
 
     from .imagegen import ImageRequest
     from .llm import Capabilities, Request
+
+    Check = Callable[[], object]
 else:
     from ._frozen import dataclass, field, replace
 
@@ -61,7 +64,7 @@ def info(image: Image) -> ImageInfo:
     return ImageInfo(mime.partition("/")[2], width, height)
 
 
-def normalize(request: Request, capabilities: Capabilities) -> Request:
+def normalize(request: Request, capabilities: Capabilities, check: Check | None = None) -> Request:
     """The request as the target takes it: the same object if nothing has to change.
 
     Pictures above `max_images_per_request` are replaced by a line of text, the oldest
@@ -71,7 +74,8 @@ def normalize(request: Request, capabilities: Capabilities) -> Request:
 
     Raises UnsupportedError, which names the message, the part, the limit and the size, for
     what cannot be made to fit: no picture, a damaged one, no type that can be written, a
-    limit below reason, no Pillow to do it with.
+    limit below reason, no Pillow to do it with. check: called before each picture that has
+    to be made; what it raises passes through.
     """
     found = images_of(request.messages)
     if not found:
@@ -83,7 +87,7 @@ def normalize(request: Request, capabilities: Capabilities) -> Request:
     dropped = 0 if most is None else max(0, len(found) - most)
     kept = found[dropped:]
     images = tuple([image for _, _, image in kept])
-    fitted = fit(images, capabilities, tuple([f"message {m}, part {p}" for m, p, _ in kept]))
+    fitted = fit(images, capabilities, tuple([f"message {m}, part {p}" for m, p, _ in kept]), check)
     if not dropped and fitted is images:
         return request
     note = Text(f"[An earlier image was left out: this model takes {most} at most.]")
@@ -91,31 +95,37 @@ def normalize(request: Request, capabilities: Capabilities) -> Request:
     return replace(request, messages=tuple([_with_pictures(message, news) for message in request.messages]))
 
 
-def fit(images: tuple[Image, ...], capabilities: Capabilities, places: tuple[str, ...] = ()) -> tuple[Image, ...]:
+def fit(
+    images: tuple[Image, ...], capabilities: Capabilities, places: tuple[str, ...] = (), check: Check | None = None
+) -> tuple[Image, ...]:
     """Pictures as a target takes them together; the same tuple if all of them fit.
 
-    places: what errors call them. Their number is nobody's concern here. Raises
-    UnsupportedError as `normalize` does.
+    places: what errors call them. check: called before each picture that has to be made,
+    which may take seconds. Their number is nobody's concern here. Raises UnsupportedError
+    as `normalize` does, and what `check` raises.
     """
     places = places or tuple([f"image {number}" for number in range(len(images))])
     limits = _limits(len(images), capabilities)
-    fitted = [_fit(image, limits, place) for image, place in zip(images, places)]
+    fitted = _fit_all(images, limits, places, check)
     total = capabilities.max_total_image_bytes
     sizes = [len(image.data) for image in fitted]
     if total is not None and sum(sizes) > total:
         share = _share(sizes, total)
         told = f"images of {sum(sizes)} bytes in all, and the target takes {total} in a request"
         tighter = replace(limits, max_bytes=share, reason=told)
-        fitted = [
-            new if len(new.data) <= share else _fit(old, tighter, place)
-            for old, new, place in zip(images, fitted, places)
-        ]
+        small = [len(new.data) <= share for new in fitted]
+        large = [at for at, fits in enumerate(small) if not fits]
+        again = _fit_all([images[at] for at in large], tighter, [places[at] for at in large], check)
+        for at, new in zip(large, again):
+            fitted[at] = new
     if all(new is old for new, old in zip(fitted, images)):
         return images
     return tuple(fitted)
 
 
-def fit_originals(request: ImageRequest, capabilities: Capabilities) -> tuple[ImageRequest, tuple[str, ...]]:
+def fit_originals(
+    request: ImageRequest, capabilities: Capabilities, check: Check | None = None
+) -> tuple[ImageRequest, tuple[str, ...]]:
     """A request to edit pictures as the target takes it, and what was done to it.
 
     None of the pictures is left out: UnsupportedError if they are too many.
@@ -123,11 +133,10 @@ def fit_originals(request: ImageRequest, capabilities: Capabilities) -> tuple[Im
     images, most = request.images, capabilities.max_images_per_request
     if most is not None and len(images) > most:
         raise UnsupportedError(f"{len(images)} pictures to edit, and the target takes {most or 'none'}")
-    fitted = fit(images, capabilities)
+    fitted = fit(images, capabilities, (), check)
     if fitted is images:
         return request, ()
-    told = [_told(f"image {n}", old, new) for n, (old, new) in enumerate(zip(images, fitted)) if new is not old]
-    return replace(request, images=fitted), tuple(told)
+    return replace(request, images=fitted), _told([(f"image {n}", *pair) for n, pair in enumerate(zip(images, fitted))])
 
 
 def changes(before: Request, after: Request) -> tuple[str, ...]:
@@ -137,14 +146,16 @@ def changes(before: Request, after: Request) -> tuple[str, ...]:
     found, kept = images_of(before.messages), images_of(after.messages)
     dropped = len(found) - len(kept)
     told = [f"images: the oldest {dropped} left out, for the target takes {len(kept)}"] if dropped else []
-    for (m, p, old), (_, _, new) in zip(found[dropped:], kept):
-        if new is not old:
-            told.append(_told(f"message {m}, part {p}", old, new))
-    return tuple(told)
+    news = [(f"message {m}, part {p}", old, new) for (m, p, old), (_, _, new) in zip(found[dropped:], kept)]
+    return (*told, *_told(news))
 
 
-def _told(place: str, old: Image, new: Image) -> str:
-    return f"images: {place} sent as {_described(new)}, was {_described(old)}"
+def _told(news: list[tuple[str, Image, Image]]) -> tuple[str, ...]:
+    """A sentence for each new picture; of many one stands for all, for they come again at each turn."""
+    changed = [row for row in news if row[1] is not row[2]]
+    shown = changed if len(changed) <= 3 else changed[-1:]
+    rest = f", and {len(changed) - 1} others like it" if len(changed) > 3 else ""
+    return tuple([f"images: {at} sent as {_described(new)}, was {_described(old)}{rest}" for at, old, new in shown])
 
 
 def _described(image: Image) -> str:
@@ -184,7 +195,7 @@ def _share(sizes: list[int], total: int) -> int:
         if size > share:
             break
         left -= size
-    step = 1 << max(0, share.bit_length() - 4)  # of 8 to 15
+    step = 1 << max(0, share.bit_length() - 3)  # four to a doubling
     return share // step * step
 
 
@@ -211,20 +222,47 @@ def _limits(count: int, capabilities: Capabilities) -> _Limits:
     return _Limits(side, capabilities.max_image_bytes, capabilities.allowed_image_mime, still)
 
 
-def _fit(image: Image, limits: _Limits, place: str) -> Image:
-    """One picture within its limits: the same object if it is already."""
-    try:
-        mime = sniff(image.data)
-        misfit = _misfit(mime, image.data, limits)
-        if misfit is None:
-            return image if image.mime == mime else copied(image, mime=mime)
-        fitted = _remembered(image, limits)
-        if fitted is None:
-            fitted = _made_to_fit(image.data, mime, limits, misfit)
-            _remember(image, limits, fitted)
-        return fitted
-    except UnsupportedError as exc:
-        raise UnsupportedError(f"{place}: {exc.message}") from exc.__cause__
+def _fit_all(images: Sequence[Image], limits: _Limits, places: Sequence[str], check: Check | None) -> list[Image]:
+    """Pictures within limits that hold for each.
+
+    All are looked up before one is made, which may push what is wanted next out of the memory.
+    """
+    fitted: list[Any] = []
+    for image, place in zip(images, places):
+        with _at(place):
+            mime = sniff(image.data)
+            misfit = _misfit(mime, image.data, limits)
+            if misfit is None:
+                fitted.append(image if image.mime == mime else copied(image, mime=mime))
+            else:
+                fitted.append(_remembered(image, limits) or (mime, misfit))
+    for at, (image, place) in enumerate(zip(images, places)):
+        if not isinstance(fitted[at], tuple):
+            continue
+        made = _remembered(image, limits)  # the same picture may stand there twice
+        if made is None:
+            if check is not None:
+                check()
+            with _at(place):
+                mime, misfit = fitted[at]
+                made = _made_to_fit(image.data, mime, misfit, limits)
+            _remember(image, limits, made)
+        fitted[at] = made
+    return fitted
+
+
+class _at:
+    """Says in an error which picture it is about."""
+
+    def __init__(self, place: str) -> None:
+        self._place = place
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, UnsupportedError):
+            raise UnsupportedError(f"{self._place}: {error.message}") from error.__cause__
 
 
 def _misfit(mime: str, data: bytes, limits: _Limits) -> str | None:
@@ -242,15 +280,56 @@ def _misfit(mime: str, data: bytes, limits: _Limits) -> str | None:
     return None
 
 
+# What was made before, for a conversation sends the same pictures at every turn
+
+# A picture's hash -> (it, what was made of it for which limits), last used last. No lock,
+# which a fork could leave locked: what is done to the dict is atomic, its keys being numbers.
+_made: dict[int, tuple[ref[Image], dict[_Limits, Image]]] = {}
+
+
+def _remembered(image: Image, limits: _Limits) -> Image | None:
+    """What was made of a picture for the same limits, as long as somebody has the original."""
+    found = _made.get(hash(image))
+    if found is None or found[0]() != image:
+        return None
+    made = found[1].get(limits)
+    if made is not None and _made.pop(hash(image), None) is not None:
+        _made[hash(image)] = found
+    return made
+
+
+def _remember(image: Image, limits: _Limits, made: Image) -> None:
+    """Keep what was made of a picture until that is gone, or there is no room for it."""
+    from weakref import ref
+
+    key = hash(image)
+    found = _made.pop(key, None)
+    if found is None or found[0]() != image:
+
+        def forget(gone: Any) -> None:
+            kept = _made.get(key)
+            if kept is not None and kept[0] is gone:
+                _made.pop(key, None)
+
+        found = (ref(image, forget), {})
+    found[1][limits] = made
+    _made[key] = found
+    room = KEPT_BYTES
+    for other, (_, known) in reversed(list(_made.copy().items())):  # of a copy: pictures may go meanwhile
+        room -= sum([len(one.data) for one in list(known.values())])
+        if room < 0:
+            _made.pop(other, None)
+
+
 # Headers
 
 
 def _size(mime: str, data: bytes) -> tuple[int, int]:
     """Width and height of a picture, from its header; UnsupportedError if that says none."""
-    read = _SIZES.get(mime)
-    if read is None:
+    row = _FORMATS.get(mime)
+    if row is None:
         raise UnsupportedError(f"the size of {mime} is not read here; send PNG, JPEG, GIF or WebP")
-    size = read(data)
+    size = row.size(data)
     if size is None or 0 in size:
         raise UnsupportedError(f"the header of this {mime} says no size: it is cut, or damaged")
     return size
@@ -362,16 +441,6 @@ def _tiff_size(data: bytes) -> tuple[int, int] | None:
     return (tags[256], tags[257]) if 256 in tags and 257 in tags else None
 
 
-_SIZES: dict[str, Callable[[bytes], tuple[int, int] | None]] = {
-    "image/png": _png_size,
-    "image/jpeg": _jpeg_size,
-    "image/gif": _gif_size,
-    "image/webp": _webp_size,
-    "image/bmp": _bmp_size,
-    "image/tiff": _tiff_size,
-}
-
-
 def _tiff_entries(data: bytes) -> tuple[str, list[tuple[int, int, int, bytes]]]:
     """(byte order, [(tag, type, count, last four bytes)]) of the first directory. Source: TIFF 6.0, section 2."""
     order = "<" if data[:2] == b"II" else ">"
@@ -413,14 +482,12 @@ _TIFF_ROWS = (258, 273, 279, 320, 324, 325, 338, 339, 347, 530, 532, 34675)
 _TIFF_WIDTHS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
 
 
-def _bare(mime: str, data: bytes, pixels: int) -> tuple[bytes, int]:
-    """(what Pillow is to read, the turn that the camera asked for); ValueError for what is hostile."""
-    if mime == "image/jpeg":
-        return _bare_jpeg(data, pixels)
-    if mime == "image/png":
-        return _bare_png(data)
-    if mime == "image/tiff":
-        return _bare_tiff(data)
+# Each gives the bytes and the turn that the camera asked for. `pixels`: as many as the
+# header says. ValueError for what is hostile.
+
+
+def _as_it_is(data: bytes, pixels: int) -> tuple[bytes, int]:
+    """There is nothing in it that Pillow would warn of."""
     return data, 1
 
 
@@ -454,7 +521,7 @@ def _scans(data: bytes, start: int) -> int:
     return MOST_PIECES
 
 
-def _bare_png(data: bytes) -> tuple[bytes, int]:
+def _bare_png(data: bytes, pixels: int) -> tuple[bytes, int]:
     """Without Exif, texts and the frames of an animation."""
     pieces, turn, at = [data[:8]], 1, 8
     for _ in range(MOST_PIECES):
@@ -470,7 +537,7 @@ def _bare_png(data: bytes) -> tuple[bytes, int]:
     raise ValueError("it has more chunks than any picture needs")
 
 
-def _bare_tiff(data: bytes) -> tuple[bytes, int]:
+def _bare_tiff(data: bytes, pixels: int) -> tuple[bytes, int]:
     """The first picture alone: its directory written anew, with what its pixels need."""
     order, entries = _tiff_entries(data)
     rows = {}
@@ -510,21 +577,25 @@ def _turn(exif: bytes) -> int:
         return 1
 
 
-# Decoding, with Pillow
+# The types
 
 
 @dataclass(frozen=True)
 class _Format:
-    """How Pillow reads and writes a type: its module and class, and what the type can hold.
+    """A type: how its header is read, how Pillow reads and writes it, and what it can hold.
 
-    most_pixels: that are decoded, at four bytes each and a copy or two (of TIFF and GIF
-    Pillow warns, of its own accord, a little above 2**26); longest: pixels of a side that can be written.
+    size, bare: from its bytes. plugin, reader, writer: Pillow's module, its class, its name.
+    most_pixels: that are decoded (of TIFF and GIF Pillow warns, of its own accord, a little
+    above 2**26). most_written, longest: pixels, and pixels of a side, that are written.
     """
 
+    size: Callable[[bytes], tuple[int, int] | None]
+    bare: Callable[[bytes, int], tuple[bytes, int]]
     plugin: str
     reader: str
     writer: str
     most_pixels: int = 1 << 26
+    most_written: int = 1 << 27
     longest: int = 65535
     alpha: bool = True
     lossy: bool = False
@@ -532,12 +603,31 @@ class _Format:
 
 
 _FORMATS = {
-    "image/png": _Format("PngImagePlugin", "PngImageFile", "PNG", longest=2**31 - 1),
-    "image/jpeg": _Format("JpegImagePlugin", "JpegImageFile", "JPEG", 1 << 27, 65500, alpha=False, lossy=True),
-    "image/webp": _Format("WebPImagePlugin", "WebPImageFile", "WEBP", longest=16383, lossy=True),
-    "image/tiff": _Format("TiffImagePlugin", "TiffImageFile", "TIFF"),
-    "image/gif": _Format("GifImagePlugin", "GifImageFile", "GIF", profile=False),
-    "image/bmp": _Format("BmpImagePlugin", "BmpImageFile", "BMP", alpha=False, profile=False),
+    "image/png": _Format(_png_size, _bare_png, "PngImagePlugin", "PngImageFile", "PNG", longest=2**31 - 1),
+    "image/jpeg": _Format(
+        _jpeg_size,
+        _bare_jpeg,
+        "JpegImagePlugin",
+        "JpegImageFile",
+        "JPEG",
+        most_pixels=1 << 27,
+        longest=65500,
+        alpha=False,
+        lossy=True,
+    ),
+    "image/webp": _Format(
+        _webp_size,
+        _as_it_is,
+        "WebPImagePlugin",
+        "WebPImageFile",
+        "WEBP",
+        most_written=1 << 24,  # the encoder takes 40 bytes for each
+        longest=16383,
+        lossy=True,
+    ),
+    "image/tiff": _Format(_tiff_size, _bare_tiff, "TiffImagePlugin", "TiffImageFile", "TIFF"),
+    "image/gif": _Format(_gif_size, _as_it_is, "GifImagePlugin", "GifImageFile", "GIF", profile=False),
+    "image/bmp": _Format(_bmp_size, _as_it_is, "BmpImagePlugin", "BmpImageFile", "BMP", alpha=False, profile=False),
 }
 
 # What a picture is written as: the first of these that the target takes.
@@ -549,12 +639,14 @@ _SEE_THROUGH = ("image/png", "image/webp", "image/tiff", "image/gif", "image/jpe
 _TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
 _BICUBIC = 3  # `Image.Resampling.BICUBIC`
 
+# Decoding, with Pillow
+
 QUALITIES = (85, 62, 40)  # tried in this order; worse is not worth its pixels, which are taken away instead
 MOST_TRIES = 6  # of each search: for a quality, for a size
 SMALLEST = 16  # pixels of the longer side below which no picture is shrunk to save bytes
 
 
-def _made_to_fit(data: bytes, mime: str, limits: _Limits, misfit: str) -> Image:
+def _made_to_fit(data: bytes, mime: str, misfit: str, limits: _Limits) -> Image:
     """A picture decoded and written anew, within its limits."""
     try:
         if not all(limit is None or limit > 0 for limit in (limits.side, limits.max_bytes)):
@@ -607,8 +699,8 @@ def _decoded(data: bytes, mime: str, width: int, height: int, side: int | None) 
     """The pixels of a picture, upright and no larger than `side`."""
     from io import BytesIO
 
-    bare, turn = _bare(mime, data, width * height)
     row = _FORMATS[mime]
+    bare, turn = row.bare(data, width * height)
     reader = getattr(_pillow(row.plugin), row.reader)
     wanted = _within(width, height, side)
     with reader(BytesIO(bare)) as found:
@@ -724,37 +816,59 @@ def _written(picture: _Picture, limits: _Limits) -> Image:
     kind, most = kinds[0], limits.max_bytes
     if picture.profile is not None and (not _FORMATS[kind].profile or len(picture.profile) * 8 > (most or 1 << 30)):
         picture = replace(picture, pixels=_without_profile(picture), profile=None)
-    lossy, known, found = kind, 0, None
-    lossless = not _FORMATS[kind].lossy or (not picture.lossy and kind == "image/webp")
-    if lossless:
-        known = _known_bytes(picture, kind)
-        if most is None or known <= 2 * most:
-            whole = _encoded(picture, kind, None)
-            if most is None or len(whole) <= most:
-                return Image(whole, kind)
-            known = len(whole)
-        lossy = next((k for k in _PHOTO if k in kinds and _holds(k, picture)), "")
-    assert most is not None or not lossless
-    if lossy:
-        first = _encoded(picture, lossy, QUALITIES[0])
-        if most is None or (len(first) <= most and (picture.given <= most or 2 * len(first) >= most)):
-            return Image(first, lossy)
-        found = _by_quality(picture, lossy, most, first) or _by_size(picture, lossy, most, len(first), QUALITIES[1])
-    if found is None and lossless and most is not None:
-        lossy, found = kind, _by_size(picture, kind, most, known, None)
-    if found is None:
-        raise ValueError(f"no picture of it fits into {most} bytes")
-    return Image(found, lossy)
+    if most is None:
+        return Image(_encoded(picture, kind, None if _keeps(kind, picture) else QUALITIES[0]), kind)
+    known = picture.given
+    if _keeps(kind, picture) and not _is_hopeless(picture, kind, most):
+        whole = _encoded(picture, kind, None)
+        if len(whole) <= most:
+            return Image(whole, kind)
+        known = len(whole)
+    lossy = next((k for k in _PHOTO if k in kinds and _holds(k, picture)), "") if _keeps(kind, picture) else kind
+    data = _with_loss(picture, lossy, most) if lossy else None
+    if data is not None:
+        return Image(data, lossy)
+    if _keeps(kind, picture):
+        data = _by_size(picture, kind, most, known, None)
+        if data is not None:
+            return Image(data, kind)
+    raise ValueError(f"no picture of it fits into {most} bytes")
 
 
-def _known_bytes(picture: _Picture, kind: str) -> int:
-    """What a picture takes without loss as the type it came in; 0 where that is not known."""
-    return picture.given if kind == picture.mime and not picture.shrunk else 0
+def _keeps(kind: str, picture: _Picture) -> bool:
+    """Whether a picture is written as a type without loss."""
+    return not _FORMATS[kind].lossy or (kind == "image/webp" and not picture.lossy)
 
 
 def _holds(kind: str, picture: _Picture) -> bool:
     """Whether a type gets smaller with less quality, and keeps what is see-through."""
     return _FORMATS[kind].lossy and (_FORMATS[kind].alpha or not picture.see_through)
+
+
+def _is_hopeless(picture: _Picture, kind: str, most: int) -> bool:
+    """Whether it is known without a try that a picture without loss does not fit."""
+    if kind == picture.mime and not picture.shrunk:
+        return picture.given > 2 * most
+    width, height = picture.pixels.size
+    return bool(width * height > max(1 << 24, 64 * most))
+
+
+def _with_loss(picture: _Picture, kind: str, most: int) -> bytes | None:
+    """A picture within `most` bytes: less quality first, then fewer pixels; None if nothing helps."""
+    width, height = picture.pixels.size
+    if width * height > 64 * most:  # so few bytes for each that no quality is low enough
+        side = int(max(width, height) * (64 * most / (width * height)) ** 0.5)
+        picture = replace(picture, pixels=_resized(picture.pixels, side, _FORMATS[kind].most_written))
+    first = _encoded(picture, kind, QUALITIES[0])
+    if len(first) <= most and (picture.given <= most or _is_enough(first, most)):
+        return first
+    found = _by_quality(picture, kind, most, first)
+    return found if found is not None else _by_size(picture, kind, most, len(first), QUALITIES[1])
+
+
+def _is_enough(data: bytes, most: int) -> bool:
+    """Whether a budget is used: half of it is promised, and a little more leaves room for rounding elsewhere."""
+    return 8 * len(data) >= 5 * most
 
 
 def _order(picture: _Picture) -> tuple[str, ...]:
@@ -778,11 +892,8 @@ def _encoded(picture: _Picture, kind: str, quality: int | None, side: int | None
     """A picture's bytes as a type, at most `side` pixels long; without a quality nothing is lost."""
     from io import BytesIO
 
-    row, pixels = _FORMATS[kind], picture.pixels
-    width, height = pixels.size
-    size = _within(width, height, row.longest if side is None else min(side, row.longest))
-    if size != pixels.size:
-        pixels = pixels.resize(size, _BICUBIC, reducing_gap=2.0)
+    row = _FORMATS[kind]
+    pixels = _resized(picture.pixels, row.longest if side is None else min(side, row.longest), row.most_written)
     if picture.see_through and not row.alpha:
         pixels = _on_white(pixels)
     elif kind == "image/webp" or (pixels.mode == "LA" and kind != "image/png"):
@@ -799,6 +910,15 @@ def _encoded(picture: _Picture, kind: str, quality: int | None, side: int | None
     out = BytesIO()
     pixels.save(out, row.writer, **options)
     return out.getvalue()
+
+
+def _resized(pixels: Any, side: int, most: int) -> Any:
+    """Pixels at most `side` long, and at most so many; the same if they are."""
+    width, height = pixels.size
+    if width * height > most:
+        side = min(side, max(1, int(max(width, height) * (most / (width * height)) ** 0.5)))
+    size = _within(width, height, side)
+    return pixels if size == (width, height) else pixels.resize(size, _BICUBIC, reducing_gap=2.0)
 
 
 def _on_white(pixels: Any) -> Any:
@@ -821,7 +941,7 @@ def _by_quality(picture: _Picture, kind: str, most: int, first: bytes) -> bytes 
     if len(found) > most:
         return None
     for _ in range(MOST_TRIES):
-        if 2 * len(found) >= most or over - quality < 2:
+        if _is_enough(found, most) or over - quality < 2:
             break
         middle = (quality + over) // 2
         better = _encoded(picture, kind, middle)
@@ -836,59 +956,22 @@ def _by_size(picture: _Picture, kind: str, most: int, known: int, quality: int |
     """The picture with fewer pixels, within `most` bytes. known: its bytes at full size, about."""
     longest = max(picture.pixels.size)
     low, high = min(SMALLEST, longest) - 1, longest
-    side, size, found = longest, known, None
+    side, size, found = longest, max(known, 1), None
+    power = 2.0  # bytes grow with the side to this power: with the area at first sight, then as was seen
     for _ in range(MOST_TRIES):
-        guess = int(side * (0.75 * most / size) ** 0.5)  # bytes grow with the area, about
+        guess = int(side * (0.8 * most / size) ** (1 / power))
+        tried, took = side, size
         side = guess if low < guess < high else (low + high) // 2
         if not low < side < high:
             break
         data = _encoded(picture, kind, quality, side)
         size = len(data)
-        if size <= most:
-            found, low = data, side
-            if 2 * size >= most:
-                break
-        else:
+        if side != tried and size != took:
+            power = min(4.0, max(0.7, log(size / took) / log(side / tried)))
+        if size > most:
             high = side
+            continue
+        found, low = data, side
+        if _is_enough(data, most):
+            break
     return found
-
-
-# What was made before, for a conversation sends the same pictures at every turn
-
-# A picture's hash -> (it, what was made of it for which limits), last used last. No lock,
-# which a fork could leave locked: what is done to the dict is atomic, its keys being numbers.
-_made: dict[int, tuple[ref[Image], dict[_Limits, Image]]] = {}
-
-
-def _remembered(image: Image, limits: _Limits) -> Image | None:
-    """What was made of a picture for the same limits, as long as somebody has the original."""
-    found = _made.get(hash(image))
-    if found is None or found[0]() != image:
-        return None
-    made = found[1].get(limits)
-    if made is not None and _made.pop(hash(image), None) is not None:
-        _made[hash(image)] = found
-    return made
-
-
-def _remember(image: Image, limits: _Limits, made: Image) -> None:
-    """Keep what was made of a picture until that is gone, or there is no room for it."""
-    from weakref import ref
-
-    key = hash(image)
-    found = _made.pop(key, None)
-    if found is None or found[0]() != image:
-
-        def forget(gone: Any) -> None:
-            kept = _made.get(key)
-            if kept is not None and kept[0] is gone:
-                _made.pop(key, None)
-
-        found = (ref(image, forget), {})
-    found[1][limits] = made
-    _made[key] = found
-    room = KEPT_BYTES
-    for other, (_, known) in reversed(list(_made.copy().items())):  # of a copy: pictures may go meanwhile
-        room -= sum([len(one.data) for one in list(known.values())])
-        if room < 0:
-            _made.pop(other, None)

@@ -225,6 +225,17 @@ class ImageModel(_Asked):
         raise UnsupportedError("it does not draw")
 
 
+class Unable(Model, ImageModel):  # type: ignore[misc]  # one `generate` or the other, and neither gives anything
+    """A target that cannot: it stands in a chain, and is passed over when its turn comes."""
+
+    def __init__(self, name: str, reason: str, base_url: str = "") -> None:
+        self.name, self.base_url = name, base_url
+        self._reason = reason
+
+    def complete(self, request: Any, deadline: Deadline) -> Any:
+        raise UnsupportedError(self._reason)
+
+
 class Provider:
     """A service: who answers, and where.
 

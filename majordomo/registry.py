@@ -128,7 +128,7 @@ class Registry:
         targets = {f"{name}/{id}": self.provider_of(name, reading).model(id) for name, id in reading.targets(spec)}
         from .chain import Chain
 
-        chain = Chain(targets, self.policy, (_parsed, (self, spec)))
+        chain = Chain(targets, self.policy, (Registry.parse, (self, spec)))
         if len(self._parsed) >= 1000:
             self._parsed.clear()
         self._parsed[spec] = (reading.met, chain)
@@ -142,7 +142,7 @@ class Registry:
         }
         from .chain import ImageChain
 
-        return ImageChain(targets, self.policy, (_parsed_image, (self, spec)))
+        return ImageChain(targets, self.policy, (Registry.parse_image, (self, spec)))
 
     def provider(self, name: str) -> Any:
         """The provider of a name, for what is no call of a model: listing, unloading."""
@@ -375,33 +375,18 @@ def _remade(settings: dict[str, Any] | None, aliases: dict[str, str]) -> Registr
     return registry
 
 
-def _parsed(registry: Registry, spec: str) -> Chain:
-    return registry.parse(spec)
-
-
-def _parsed_image(registry: Registry, spec: str) -> ImageChain:
-    return registry.parse_image(spec)
-
-
-def _drawer(provider: Any, name: str, id: str) -> ImageModel:
+def _drawer(provider: Any, name: str, id: str) -> Any:
     """A provider's model that draws; where there is none, one that says so when it is asked."""
-    from .model import ImageModel
+    from .model import Unable
 
     reason = "it has no models that draw"
     try:
-        found: ImageModel | None = provider.image_model(id) if hasattr(provider, "image_model") else None
+        found = provider.image_model(id) if hasattr(provider, "image_model") else None
         if found is not None:
             return found
     except UnsupportedError as exc:
         reason = exc.message
-
-    class CannotDraw(ImageModel):
-        def complete(self, request: Any, deadline: Any) -> Any:
-            raise UnsupportedError(reason)
-
-    cannot = CannotDraw()
-    cannot.name = f"{name}/{id}"
-    return cannot
+    return Unable(f"{name}/{id}", reason, getattr(provider, "base_url", ""))
 
 
 def _builtin_dsn(name: str, source: str, base: str | None, token: str | None) -> DSN:

@@ -34,9 +34,10 @@ from majordomo import (
     TruncatedError,
     UnsupportedError,
     assistant,
+    media,
     user,
 )
-from majordomo.testing import FakeServer, Reply, Status, cut, dead_port, hang
+from majordomo.testing import RED, FakeServer, Reply, Status, cut, dead_port, hang
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(16)
 TOKEN = "sk-secret-0123456789"
@@ -697,6 +698,25 @@ def test_a_target_that_cannot_is_skipped(lacks, options, word, ask):
     assert lab.asked == ["b"]
     assert lab.cooldowns() == {}
     assert lab.targets["b"].requests == [Request.of(prompt, options)]
+
+
+def test_fitting_is_not_the_targets_time(monkeypatch):
+    """However long it takes: the target is asked with all that its share has left, and does not cool down for it."""
+
+    def slow(data, mime, misfit, limits):
+        lab.clock.now += 3.0
+        return Image(RED)
+
+    monkeypatch.setattr(media, "_made_to_fit", slow)
+    small = ([("a!")], {"capabilities": Capabilities(max_image_bytes=69)})
+    pictures = [Image(RED + bytes([number])) for number in range(4)]
+    lab = Lab({"a": small, "b": "b!"})
+    assert lab.chain.generate(user(pictures[0]), timeout=10).text == "a!"
+    assert lab.targets["a"].spans == [3.5]
+    lab = Lab({"a": small, "b": "b!"})
+    with pytest.raises(DeadlineError):
+        lab.chain.generate(user(*pictures[1:]), timeout=4)
+    assert (lab.asked, lab.cooldowns()) == ([], {})
 
 
 @pytest.mark.parametrize(

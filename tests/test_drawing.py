@@ -235,10 +235,10 @@ def test_options_reach_the_wire_or_the_warnings(server, options, wire, holds, wa
 
 
 def test_a_dsn_may_say_that_stable_diffusion_draws(server):
-    """`extra_args=on` for a bare stable-diffusion.cpp, `off` for a llama-swap with something else behind it."""
+    """`sd_extra_args=on` for a bare stable-diffusion.cpp, `off` for a llama-swap with something else behind it."""
     for wire, options, prompt in [
-        ("openai", "extra_args=on", 'a cat <sd_cpp_extra_args>{"seed":7}</sd_cpp_extra_args>'),
-        ("llama-swap", "extra_args=off", "a cat"),
+        ("openai", "sd_extra_args=on", 'a cat <sd_cpp_extra_args>{"seed":7}</sd_cpp_extra_args>'),
+        ("llama-swap", "sd_extra_args=off", "a cat"),
     ]:
         response = drawer(server, wire, options=options).generate("a cat", seed=7)
         assert server.requests.pop().json["prompt"] == prompt
@@ -699,12 +699,17 @@ def test_each_failure_of_google_is_of_its_kind(server, step, kind):
 
 @pytest.mark.parametrize("failing", [1, 2, 3])
 def test_a_failure_among_several_requests_is_the_attempts(server, failing):
-    """Gemini's third picture may fail as its first: the next target draws all of them."""
-    server.add(*[Drawing()] * (failing - 1), Status(503))
+    """If Gemini's first picture fails the next target draws all; what came before a later one is kept, and told."""
+    server.add(*[Drawing()] * (failing - 1), Status(503, {"error": {"message": "busy"}}))
     response = two(server, wires=("google", "openai"))[1].generate("a cat", n=3)
-    assert kinds(response.attempts) == [("a", "failed", "transient"), ("b", "answered", None)]
-    assert len(response.images) == 3
-    assert len(server.requests) == failing + 1
+    if failing == 1:
+        assert kinds(response.attempts) == [("a", "failed", "transient"), ("b", "answered", None)]
+        assert (len(response.images), response.warnings) == (3, ())
+    else:
+        assert kinds(response.attempts) == [("a", "answered", None)]
+        assert len(response.images) == failing - 1
+        assert response.warnings == (f"n: {failing - 1} of 3 pictures came, then: HTTP 503: busy",)
+    assert len(server.requests) == failing + (failing == 1)
 
 
 def test_a_dead_first_target(server):
@@ -1301,3 +1306,43 @@ def test_a_target_that_only_draws_is_passed_over_in_chat(server):
     server.add(Reply("Hello."))
     registry = Registry({"LLM_BOX": variable(server, "llama-swap")})
     assert registry.parse("google/gemini-x, box/m").generate("Hi").model == "box/m"
+
+
+# What was drawn is paid for
+
+
+@pytest.mark.parametrize(
+    "row", [{"url": "http://127.0.0.1:1/gone.png"}, {"b64_json": "rubbish"}], ids=["url", "base64"]
+)
+def test_a_picture_that_is_lost_is_not_drawn_again_unasked(server, row):
+    """A URL that gives nothing is asked twice; the drawing is not repeated for it."""
+    server.add(Status(200, {"data": [row]}))
+    chain = drawer(server, retries=2)
+    with pytest.raises(ProtocolError):
+        chain.generate("a cat")
+    assert [seen.method for seen in server.requests] == ["POST"]
+
+
+def test_a_url_that_fails_once_is_asked_again(server):
+    """Fetching is cheaper than drawing."""
+    with FakeServer() as host:
+        host.add(Status(503), Status(200, RED), path="/a.png")
+        server.add(answer(host.url + "/a.png"))
+        assert drawer(server).generate("a cat").images == (Image(RED),)
+        assert [seen.path for seen in host.requests] == ["/a.png"] * 2
+
+
+@pytest.mark.parametrize("wire", ["openai", "google"])
+def test_arguments_of_stable_diffusion_go_to_no_other_server(server, wire):
+    """They are left out there, and the warnings say so."""
+    extra = {"sd_cpp_extra_args": {"sample_params": {"sample_steps": 8}}, "background": "opaque"}
+    response = drawer(server, wire).generate("a cat", extra=extra)
+    body = server.requests[-1].json
+    assert ("sd_cpp_extra_args" in body, body["background"]) == (False, "opaque")
+    assert response.warnings == ("extra: sd_cpp_extra_args left out, for the target is another server",)
+
+
+def test_no_seed_is_random_for_gemini(server):
+    """Where -1 means a random one, a server that takes no such number gets none."""
+    drawer(server, "google").generate("a cat", seed=-1)
+    assert "seed" not in server.requests[-1].json["generationConfig"]

@@ -771,3 +771,28 @@ def test_a_prompt_of_nothing(prompt):
     """Nobody can be asked nothing."""
     with pytest.raises(ConfigError, match="at least one message"):
         Request.of(prompt)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"max_images_per_request": -1},
+        {"max_image_dimension": "10"},
+        {"max_image_bytes": 1.5},
+        {"max_total_image_bytes": True},
+        {"many_images": -5},
+        {"allowed_image_mime": 5},
+        {"allowed_image_mime": (b"image/png",)},
+    ],
+)
+def test_limits_that_are_none(odd):
+    """A limit that nobody can keep is refused when it is made, not in the middle of a call."""
+    with pytest.raises(ConfigError, match=next(iter(odd))):
+        Capabilities(**odd)
+
+
+@pytest.mark.parametrize("given", ["image/jpg", ("image/jpg",), ["IMAGE/JPEG"]])
+def test_types_are_said_in_one_way(given):
+    """A lone type is a list of one, and its usual nickname is read."""
+    assert Capabilities(allowed_image_mime=given).allowed_image_mime == ("image/jpeg",)
+    assert Capabilities(allowed_image_mime=None).allowed_image_mime == ()

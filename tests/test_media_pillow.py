@@ -1051,3 +1051,45 @@ def test_pictures_in_cycles():
                 fitted(image, max_image_dimension=2)
     finally:
         gc.set_threshold(*threshold)
+
+
+# Many pictures, turn after turn
+
+
+def test_a_conversation_that_is_more_than_the_memory_holds(monkeypatch, encodings):
+    """Each turn finds what the memory still has, though not all of it fits in."""
+    pictures = [Image(saved(noise(60, 40, seed=n), "PNG")) for n in range(12)]
+    limits = Capabilities(max_image_dimension=30)
+    size = len(fitted(pictures[0], max_image_dimension=30).data)
+    monkeypatch.setattr(media, "KEPT_BYTES", size * 10)
+    request = Request([user(*pictures)])
+    normalize(request, limits)
+    del encodings[:]
+    normalize(request, limits)
+    assert len(encodings) <= 4
+
+
+def test_a_total_is_shared_anew_only_now_and_then(encodings):
+    """A conversation that grows by a picture a turn does not make all of the others anew at each."""
+    pictures = [Image(saved(noise(60, 40, seed=n), "PNG")) for n in range(24)]
+    limits = Capabilities(max_total_image_bytes=60_000, allowed_image_mime=("image/png", "image/jpeg"))
+    anew = 0
+    for turn in range(1, 25):
+        del encodings[:]
+        found = normalize(Request([user(*pictures[:turn])]), limits)
+        sent = sum(len(part.data) for part in found.messages[0].parts)
+        assert sent <= 60_000
+        assert turn < 10 or sent >= 30_000
+        anew += len(encodings) > 3 * turn / 2
+    assert anew <= 8
+
+
+@pytest.mark.parametrize("part", [0.3, 0.1, 0.03, 0.01])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+@pytest.mark.parametrize("make", [noise, photo], ids=["noise", "photo"])
+def test_small_budgets_are_used(make, kind, part):
+    """At least half of what is left, however little that is."""
+    data = saved(make(300, 200), kind, quality=95)
+    most = max(int(len(data) * part), 1200)  # the head of a JPEG alone takes 600
+    image = fitted(data, max_image_bytes=most)
+    assert most / 2 <= len(image.data) <= most

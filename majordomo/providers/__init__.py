@@ -52,7 +52,7 @@ _LLAMA_SWAP = Scheme(
     "llamaswap.LlamaSwap",
     strip=("/v1/chat/completions", "/v1"),
     timeout=LOCAL_TIMEOUT,
-    quirks={"token_limit": "max_tokens", "loading_state": True, "thinking_switch": True, "extra_args": True},
+    quirks={"token_limit": "max_tokens", "loading_state": True, "thinking_switch": True, "sd_extra_args": True},
     builtin=False,
 )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from .. import _http, _json
-from ..errors import APIError, DeadlineError, MajordomoError, ProtocolError
+from ..errors import APIError, DeadlineError, ErrorKind, MajordomoError, ProtocolError, UnsupportedError, classify
 from ..imagegen import ImageResponse
 from ..llm import Image
 from ..model import ImageModel
@@ -25,6 +25,7 @@ else:
     from .._frozen import replace
 
 DRAWN_CAP = 256 * 1024 * 1024  # bytes of an answer that holds pictures: ten of them at 4K are 100 MB
+MOST_REQUESTS = 100  # one after the other, for the pictures of one call
 _PICTURES = {"Accept": "image/*, */*"}
 
 
@@ -51,11 +52,20 @@ class ImageTarget(ImageModel):
         told: tuple[str, ...] = wire.warnings(request, self._quirks)
         with Blaming(self):
             provider.ready()
+            if wire.ONE_AT_A_TIME and request.n > MOST_REQUESTS:
+                raise UnsupportedError(f"n is {MOST_REQUESTS} at most here: each picture is a request of its own")
             for one in _one_by_one(request) if wire.ONE_AT_A_TIME else [request]:
-                payload = self._asked(one, deadline)
-                found, said = wire.decode(payload, one)
+                try:
+                    payload = self._asked(one, deadline)
+                    found, said = wire.decode(payload, one)
+                    whole = self._whole(found, deadline)
+                except MajordomoError as exc:
+                    if not images or isinstance(exc, DeadlineError):
+                        raise
+                    provider.blot(exc)
+                    told += (f"n: {len(images)} of {request.n} pictures came, then: {exc}",)
+                    break  # those that came are paid for
                 answers.append(payload)
-                whole = self._whole(found, deadline)
                 told += said if len(whole) == len(found) else (f"n: {len(whole)} of {one.n} pictures came",)
                 images += whole
         return ImageResponse(tuple(images), self.name, (), told, answers if len(answers) > 1 else answers[0])
@@ -72,7 +82,10 @@ class ImageTarget(ImageModel):
         return _http.do_json(provider.client, "POST", url, body, cap=DRAWN_CAP, **how)
 
     def _whole(self, found: list[Image | str], deadline: Deadline) -> list[Image]:
-        """The pictures, those at a URL fetched; what is lost is left out, unless all is."""
+        """The pictures, those at a URL fetched; what is lost is left out, unless all is.
+
+        Then the error is none that drawing again would mend for nothing.
+        """
         images: list[Image] = []
         error: MajordomoError | None = None
         room = DRAWN_CAP
@@ -85,6 +98,7 @@ class ImageTarget(ImageModel):
             images.append(image)
             room -= len(image.data)
         if error is not None and not images:
+            error.should_retry = False  # type: ignore[attr-defined]
             raise error
         return images
 
@@ -93,13 +107,17 @@ class ImageTarget(ImageModel):
         provider = self._provider
         own = urlsplit(url)[:2] == urlsplit(provider.base_url)[:2]  # whose certificate may need the provider's CA
         client = provider.client if own else provider.client.stranger()
-        try:
-            return Image(_http.fetch(client, "GET", url, deadline=deadline, headers=_PICTURES, cap=cap))
-        except DeadlineError:
-            raise
-        except MajordomoError as exc:
-            what = f"HTTP {exc.status}" if isinstance(exc, APIError) else exc.message
-            raise ProtocolError(f"the picture's URL gave no picture: {what}") from exc
+        for again in (True, False):
+            try:
+                return Image(_http.fetch(client, "GET", url, deadline=deadline, headers=_PICTURES, cap=cap))
+            except DeadlineError:
+                raise
+            except MajordomoError as exc:
+                if again and classify(exc) is ErrorKind.TRANSIENT:  # cheaper than drawing again
+                    continue
+                what = f"HTTP {exc.status}" if isinstance(exc, APIError) else exc.message
+                raise ProtocolError(f"the picture's URL gave no picture: {what}") from exc
+        raise AssertionError
 
     def __reduce__(self) -> tuple[Any, ...]:
         return self._provider.__reduce__()

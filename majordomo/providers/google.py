@@ -6,9 +6,8 @@ inline data counts in base64, and 20 MB a request is what all of its pages agree
 
 from __future__ import annotations
 
-from ..errors import UnsupportedError
 from ..llm import Capabilities
-from ..model import Model
+from ..model import Unable
 from ..wires import google_images
 from ._base import HTTPProvider
 from ._drawing import ImageTarget
@@ -17,16 +16,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ..model import Model
+
 CAPABILITIES = Capabilities(
     max_images_per_request=3600,
     allowed_image_mime=("image/png", "image/jpeg", "image/webp", "image/heic", "image/heif"),
     max_total_image_bytes=14_000_000,
 )
-
-
-class _Speechless(Model):
-    def complete(self, request: Any, deadline: Any) -> Any:
-        raise UnsupportedError("Gemini draws here (parse_image) and does not chat yet")
 
 
 class Google(HTTPProvider):
@@ -39,9 +35,7 @@ class Google(HTTPProvider):
 
     def model(self, id: str) -> Model:
         """A target that is passed over: chat does not go over this wire yet."""
-        found = _Speechless()
-        found.name, found.base_url = f"{self.name}/{id}", self.base_url
-        return found
+        return Unable(f"{self.name}/{id}", "Gemini draws here (parse_image) and does not chat yet", self.base_url)
 
     def image_model(self, id: str) -> ImageTarget:
         """The bare target for drawing: no failover, no health, no fitting; `parse_image` adds those."""

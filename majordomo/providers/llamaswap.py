@@ -32,19 +32,17 @@ class LlamaSwap(HTTPProvider):
 
     def __init__(self, name: str, base_url: str, token: str | None, *, quirks: Any, **more: Any) -> None:
         super().__init__(name, base_url, token or PLACEHOLDER_KEY, **more)
-        self._chat = OpenAI(name, base_url + "/v1", self._token, quirks=quirks, **more)
-        self._chat.drawing_limits = CAPABILITIES  # stable-diffusion.cpp reads pictures as llama.cpp does
-        self._chat.describe = self.describe  # type: ignore[method-assign]
+        self._chat = _Chat(self, name, base_url + "/v1", self._token, quirks=quirks, **more)
         self._rows: dict[str, dict[str, Any]] | None = None
         self.wire = self._chat.wire
 
-    own_options = {"extra_args": switch}
+    own_options = {"sd_extra_args": switch}
 
     def describe(self, id: str, deadline: Deadline) -> dict[str, Any] | None:
         """What `/v1/models` says of a model, asked once; a server without such a list says nothing."""
         if self._rows is None:
             try:
-                self.list_models(timeout=deadline)
+                self._listed(deadline)
             except ProtocolError:
                 self._rows = {}
             except APIError as exc:
@@ -61,11 +59,14 @@ class LlamaSwap(HTTPProvider):
         """The bare target for drawing, at `{base_url}/v1/images/generations`: stable-diffusion.cpp is behind it."""
         return self._chat.image_model(id)
 
-    def list_models(self, *, timeout: float | Deadline | None = None) -> list[str]:
+    def list_models(self, *, timeout: float | None = None) -> list[str]:
         """The ids of the models that are configured and listed (GET /v1/models)."""
+        return list(self._listed(timeout))
+
+    def _listed(self, timeout: float | Deadline | None) -> dict[str, dict[str, Any]]:
         payload = self.manage_json("GET", "/v1/models", timeout, "the list of models")
         self._rows = model_rows(payload, self.name)
-        return list(self._rows)
+        return self._rows
 
     def running(self, *, timeout: float | None = None) -> Any:
         """What runs now (GET /running), the JSON as it comes; its shape is no stable contract.
@@ -102,6 +103,19 @@ class LlamaSwap(HTTPProvider):
         if body.lstrip()[:1] in (b"{", b"[", b"<"):
             return self.read_json(body, "the answer")
         return body[:1000].decode("utf-8", "replace").strip()
+
+
+class _Chat(OpenAI):
+    """OpenAI's client, with llama-swap's knowledge of its models."""
+
+    drawing_limits = CAPABILITIES  # stable-diffusion.cpp reads pictures as llama.cpp does
+
+    def __init__(self, swap: LlamaSwap, *given: Any, **more: Any) -> None:
+        super().__init__(*given, **more)
+        self._swap = swap
+
+    def describe(self, id: str, deadline: Deadline) -> dict[str, Any] | None:
+        return self._swap.describe(id, deadline)
 
 
 def _limits_in(rows: dict[str, dict[str, Any]], id: str) -> dict[str, Any]:

@@ -32,6 +32,19 @@ FAMILIES = (
     ),
     # The models' own pages: these read text alone.
     Family(_OFFICIAL, ("gpt-3.5", "o1-mini", "o1-preview", "o3-mini"), {"max_images_per_request": 0}),
+    # Anthropic's "Vision" page, for its endpoint of this wire; 10 MiB of base64 a picture, 32 MB a request.
+    Family(
+        ("api.anthropic.com",),
+        ("",),
+        {
+            "max_images_per_request": 600,
+            "max_image_dimension": 8000,
+            "many_images": 20,
+            "many_image_dimension": 2000,
+            "max_image_bytes": 7_864_320,
+            "max_total_image_bytes": 23_000_000,
+        },
+    ),
     # Groq's "Vision" page: 5 pictures, 4 MB of base64 a request.
     Family(("api.groq.com",), ("",), {"max_images_per_request": 5, "max_total_image_bytes": 2_900_000}),
 )
@@ -59,20 +72,20 @@ def _token_limit(value: str) -> str:
 class OpenAI(HTTPProvider):
     """A server of OpenAI's Chat Completions.
 
-    quirks: fields of `wires.openai_chat.Quirks`, and `extra_args` for
+    quirks: fields of `wires.openai_chat.Quirks`, and `sd_extra_args` for
     `wires.openai_images`. DSN options are `token_limit`, the name under which the server
-    takes `max_tokens`, and `extra_args`, whether what draws is stable-diffusion.cpp.
+    takes `max_tokens`, and `sd_extra_args`, whether what draws is stable-diffusion.cpp.
     """
 
     wire = openai_chat
     families = FAMILIES
     drawing_limits = DRAWING_LIMITS  # what it takes to edit
-    own_options = {"token_limit": _token_limit, "extra_args": switch}
+    own_options = {"token_limit": _token_limit, "sd_extra_args": switch}
 
     def __init__(self, name: str, base_url: str, token: str | None, *, quirks: dict[str, Any], **more: Any) -> None:
         super().__init__(name, base_url, token, **more)
         quirks = dict(quirks)
-        self._extra_args = quirks.pop("extra_args", False)
+        self._sd_extra_args = quirks.pop("sd_extra_args", False)
         self._quirks = openai_chat.Quirks(**{**QUIRKS_OF_HOST.get(self.host, {}), **quirks})
         self._models: dict[str, Target] = {}
 
@@ -89,7 +102,7 @@ class OpenAI(HTTPProvider):
         from ._drawing import ImageTarget
 
         limits = replace(self.drawing_limits, **self.limits)
-        return ImageTarget(self, id, openai_images, openai_images.Quirks(self._extra_args), limits)
+        return ImageTarget(self, id, openai_images, openai_images.Quirks(self._sd_extra_args), limits)
 
     def list_models(self, *, timeout: float | None = None) -> list[str]:
         """The ids of the models that the server has (GET /models), in its order.

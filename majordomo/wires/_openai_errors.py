@@ -39,8 +39,6 @@ _STATUS_OF_TYPE = {
 
 def raise_error(payload: Any, partial: str = "") -> None:
     """Raise the error that a 2xx payload or a choice holds, with the status it would have had."""
-    if isinstance(payload, dict) and "choices" in payload and not payload.get("error"):
-        return
     found = error_object(payload)
     if found is None:
         return

@@ -15,11 +15,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Optional
 
+    from ..imagegen import ImageRequest
+
     Facts = tuple[str, Optional[str], Optional[str], Optional[float]]
 
 MOST_CALLS = 1000  # of one answer
 THINK_OPEN = "<think>"
 THINK_CLOSE = "</think>"
+ARGUMENTS = "sd_cpp_extra_args"  # in `extra`: what goes to stable-diffusion.cpp alone
 
 
 def base64_of(image: Image) -> str:
@@ -30,6 +33,16 @@ def base64_of(image: Image) -> str:
 def data_url(image: Image) -> str:
     """A picture as a `data:` URL."""
     return f"data:{image.mime};base64,{base64_of(image)}"
+
+
+def without_arguments(request: ImageRequest) -> dict[str, Any]:
+    """What a request to draw has for every server."""
+    return {name: value for name, value in request.extra.items() if name != ARGUMENTS}
+
+
+def told_of_arguments(request: ImageRequest) -> tuple[str, ...]:
+    """The warning of a server that is not stable-diffusion.cpp."""
+    return (f"extra: {ARGUMENTS} left out, for the target is another server",) if ARGUMENTS in request.extra else ()
 
 
 def fresh_id() -> str:

@@ -9,7 +9,7 @@ from ..errors import APIError, ConfigError, MajordomoError, ProtocolError, Unsup
 from ..llm import Image, merge
 from ._google_errors import WITHHELD, raise_error, rows_of
 from ._google_errors import read_error as read_error
-from ._shared import base64_of, one_line, text_of
+from ._shared import base64_of, one_line, text_of, told_of_arguments, without_arguments
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,10 +51,10 @@ def encode(request: ImageRequest, model: str, quirks: Quirks) -> dict[str, Any]:
     config: dict[str, Any] = {"responseModalities": ["TEXT", "IMAGE"]}
     if request.size is not None:
         config["imageConfig"] = _image_config(*request.size)
-    if request.seed is not None:
+    if request.seed is not None and request.seed >= 0:  # it takes no other, and draws at random without
         config["seed"] = request.seed
     body = {"contents": [{"role": "user", "parts": parts}], "generationConfig": config}
-    return merge(body, request.extra) if request.extra else body
+    return merge(body, without_arguments(request))
 
 
 # Shapes and sizes that can be asked for; a size is the longer side up to which it serves.
@@ -132,4 +132,4 @@ def warnings(request: ImageRequest, quirks: Quirks) -> tuple[str, ...]:
     if request.size is not None and request.size not in _EXACT:
         sent = ", ".join(f"{name} {value}" for name, value in _image_config(*request.size).items())
         found.append(f"size: sent as {sent}")
-    return tuple(found)
+    return (*found, *told_of_arguments(request))

@@ -12,7 +12,7 @@ from ..errors import ConfigError, ProtocolError, UnsupportedError
 from ..llm import Image, merge
 from . import _openai_errors
 from ._openai_errors import raise_error as raise_error
-from ._shared import text_of
+from ._shared import ARGUMENTS, text_of, told_of_arguments, without_arguments
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ else:
 
 ONE_AT_A_TIME = False
 MOST_PICTURES = 100  # of one answer, unless more were asked for
-_ARGUMENTS = "sd_cpp_extra_args"
 
 
 @dataclass(frozen=True)
@@ -53,10 +52,9 @@ def encode(request: ImageRequest, model: str, quirks: Quirks) -> dict[str, Any] 
     Raises UnsupportedError for a prompt that the server would run as arguments.
     """
     body: dict[str, Any] = {"model": model, "prompt": request.prompt}
-    extra = request.extra
     if quirks.extra_args:
         body["prompt"] += _arguments(request)
-        extra = {name: value for name, value in extra.items() if name != _ARGUMENTS}
+    extra = without_arguments(request)
     if request.n > 1:
         body["n"] = request.n
     if request.size is not None:
@@ -67,18 +65,18 @@ def encode(request: ImageRequest, model: str, quirks: Quirks) -> dict[str, Any] 
 
 def _arguments(request: ImageRequest) -> str:
     """The block that stable-diffusion.cpp takes out of the prompt; it ends at the end of a line."""
-    if _ARGUMENTS in request.prompt.lower():
-        raise UnsupportedError(f"a prompt that holds {_ARGUMENTS} is not sent, for the server would run it; see extra")
+    if ARGUMENTS in request.prompt.lower():
+        raise UnsupportedError(f"a prompt that holds {ARGUMENTS} is not sent, for the server would run it; see extra")
     arguments = {"seed": request.seed, "negative_prompt": request.negative_prompt}
     arguments = {name: value for name, value in arguments.items() if value is not None}
-    more = request.extra.get(_ARGUMENTS, {})
+    more = request.extra.get(ARGUMENTS, {})
     if not isinstance(more, dict):
-        raise ConfigError(f"extra: {_ARGUMENTS} is a dict, not {type(more).__name__}")
+        raise ConfigError(f"extra: {ARGUMENTS} is a dict, not {type(more).__name__}")
     arguments = merge(arguments, more)
     if not arguments:
         return ""
-    text = _json.dumps(arguments, _ARGUMENTS).replace("<", "\\u003c").replace(">", "\\u003e")
-    return f" <{_ARGUMENTS}>{text}</{_ARGUMENTS}>"
+    text = _json.dumps(arguments, ARGUMENTS).replace("<", "\\u003c").replace(">", "\\u003e")
+    return f" <{ARGUMENTS}>{text}</{ARGUMENTS}>"
 
 
 def _form(body: dict[str, Any], images: tuple[Image, ...]) -> Form:
@@ -184,4 +182,4 @@ def warnings(request: ImageRequest, quirks: Quirks) -> tuple[str, ...]:
     if quirks.extra_args:
         return ()
     left_out = [name for name in ("seed", "negative_prompt") if getattr(request, name) is not None]
-    return tuple(f"{name}: left out, for the target has no such option" for name in left_out)
+    return (*(f"{name}: left out, for the target has no such option" for name in left_out), *told_of_arguments(request))
