@@ -1311,12 +1311,9 @@ def test_a_target_that_only_draws_is_passed_over_in_chat(server):
 # What was drawn is paid for
 
 
-@pytest.mark.parametrize(
-    "row", [{"url": "http://127.0.0.1:1/gone.png"}, {"b64_json": "rubbish"}], ids=["url", "base64"]
-)
-def test_a_picture_that_is_lost_is_not_drawn_again_unasked(server, row):
+def test_a_picture_that_is_lost_is_not_drawn_again(server):
     """A URL that gives nothing is asked twice; the drawing is not repeated for it."""
-    server.add(Status(200, {"data": [row]}))
+    server.add(answer(f"http://127.0.0.1:{dead_port()}/gone.png"))
     chain = drawer(server, retries=2)
     with pytest.raises(ProtocolError):
         chain.generate("a cat")
