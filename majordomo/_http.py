@@ -63,7 +63,6 @@ class Client:
         self._context = ssl_context
         self._ca = ca
         self._proxies: dict[str, str] | None = None if proxies else {}
-        self._stranger: Client | None = None
         self._servers: dict[tuple[str, str], _Server] = {}
         self._pid = os.getpid()
         self._opener = urllib.request.OpenerDirector()
@@ -86,10 +85,8 @@ class Client:
         return answer
 
     def stranger(self) -> Client:
-        """A client for hosts that a server names: it has none of the certificates that this one may hold."""
-        if self._stranger is None:
-            self._stranger = Client(user_agent=self.user_agent, proxies=self._proxies != {})
-        return self._stranger
+        """A client for a host that a server names: new, and with none of the certificates that this one may hold."""
+        return Client(user_agent=self.user_agent, proxies=self._proxies != {})
 
     def server(self, scheme: str, netloc: str) -> _Server:
         """What is known of a server: the way to it, and its idle connections.

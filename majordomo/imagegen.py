@@ -58,6 +58,8 @@ class ImageRequest:
             raise ConfigError(f"negative_prompt is a str, not {type(self.negative_prompt).__name__}")
         if not isinstance(self.extra, dict):
             raise ConfigError(f"extra is a dict, not {type(self.extra).__name__}")
+        if not all(isinstance(name, str) for name in self.extra):
+            raise ConfigError("the names in extra are text")
         mine["size"] = _size(self.size)
         mine["images"] = _settings("images", (self.images,) if isinstance(self.images, Image) else self.images, Image)
 

@@ -108,10 +108,8 @@ class Image:
                 head, comma, plain = plain.partition(b",")
                 if not comma or not head.rstrip().lower().endswith(b";base64"):
                     raise UnsupportedError("this data: URL holds no base64")
-                if b"%" in plain:
-                    from urllib.parse import unquote_to_bytes
-
-                    plain = unquote_to_bytes(plain)
+                for code, char in _PERCENT:
+                    plain = plain.replace(code, char)
             plain = plain.translate(_STANDARD, b" \t\r\n\v\f=")
             return cls(b64decode(plain + b"=" * (-len(plain) % 4), validate=True))
         except (UnicodeEncodeError, Base64Error) as exc:
@@ -121,6 +119,11 @@ class Image:
         return f"Image({self.mime}, {len(self.data)} bytes)"
 
 
+_PERCENT = tuple(
+    (code, char)
+    for written, char in ((b"%2B", b"+"), (b"%2F", b"/"), (b"%3D", b"="), (b"%0A", b""), (b"%0D", b""), (b"%20", b""))
+    for code in {written, written.lower()}
+)
 _STANDARD = bytes.maketrans(b"-_", b"+/")
 
 # (offset, magic, type). Source: the formats' own specifications.

@@ -38,6 +38,9 @@ __all__ = ["ImageInfo", "info", "normalize"]
 
 MOST_PIECES = 100_000  # blocks, chunks or segments of a picture: honest ones have some thousands
 MOST_SCANNED_PIXELS = 1 << 31  # of a JPEG, all its scans together: each may go over every pixel again
+MOST_PIXELS = 1 << 26  # that are decoded, at four bytes each and a copy or two
+LONGEST = 1 << 16  # pixels of a side that is decoded
+KEPT = 256  # pictures of which something is remembered
 KEPT_BYTES = 32 * 1024 * 1024  # of pictures made before that may be wanted again
 
 
@@ -315,9 +318,9 @@ def _remember(image: Image, limits: _Limits, made: Image) -> None:
     found[1][limits] = made
     _made[key] = found
     room = KEPT_BYTES
-    for other, (_, known) in reversed(list(_made.copy().items())):  # of a copy: pictures may go meanwhile
+    for number, (other, (_, known)) in enumerate(reversed(list(_made.copy().items()))):  # a copy: pictures go meanwhile
         room -= sum([len(one.data) for one in list(known.values())])
-        if room < 0:
+        if room < 0 or number >= KEPT:
             _made.pop(other, None)
 
 
@@ -351,22 +354,40 @@ def _gif_size(data: bytes) -> tuple[int, int] | None:
 
 
 def _gif_frames(data: bytes) -> Iterator[int]:
-    """Where the frames of a GIF begin; UnsupportedError if that takes too long to find out."""
-    at = 13 + _gif_palette(data[10])
-    inside = False  # of blocks that go on until an empty one
+    """Where the frames of a GIF begin, each known before its pixels are gone through."""
+    at = 0
+    for kind, start, _ in _gif_blocks(data, True):
+        if kind == 0x2C and start != at:
+            at = start
+            yield start
+
+
+def _gif_blocks(data: bytes, early: bool = False) -> Iterator[tuple[int, int, int]]:
+    """(kind, start, end) of a GIF's extensions and frames; UnsupportedError if they are too many pieces.
+
+    early: a frame is told twice, first when it begins.
+    """
+    at = start = 13 + _gif_palette(data[10])
+    kind = 0  # of what is gone through: blocks that go on until an empty one
     for _ in range(MOST_PIECES):
         if at >= len(data):
+            if kind:
+                yield kind, start, len(data)
             return
-        if inside:
-            inside = data[at] > 0
-            at += 1 + data[at]
-        elif data[at] == 0x21:  # an extension
-            inside = True
+        if kind:
+            size = data[at]
+            at += 1 + size
+            if not size:
+                yield kind, start, at
+                kind = 0
+        elif data[at] == 0x21:
+            kind, start = 0x21, at
             at += 2
         elif data[at] == 0x2C and at + 10 <= len(data):
-            yield at
-            inside = True
+            kind, start = 0x2C, at
             at += 11 + _gif_palette(data[at + 9])
+            if early:
+                yield kind, start, at
         else:
             return
     raise UnsupportedError("this GIF has more blocks than any picture needs")
@@ -426,6 +447,18 @@ def _webp_size(data: bytes) -> tuple[int, int] | None:
     return None
 
 
+def _is_lossless_webp(data: bytes) -> bool:
+    """Whether the pixels of a WebP, the first ones of an animation, are kept without loss."""
+    at = 12
+    for _ in range(MOST_PIECES):
+        name = data[at : at + 4]
+        if name in (b"VP8L", b"VP8 ", b""):
+            return name == b"VP8L"
+        size = int.from_bytes(data[at + 4 : at + 8], "little")
+        at += 24 if name == b"ANMF" else 8 + size + size % 2  # a frame has a head of 16 bytes, then chunks
+    return False
+
+
 def _bmp_size(data: bytes) -> tuple[int, int] | None:
     """Source: BITMAPCOREHEADER and BITMAPINFOHEADER; a negative height means that the first row is the top one."""
     if len(data) < 26:
@@ -475,11 +508,17 @@ def _is_animated(mime: str, data: bytes) -> bool:
 
 # What Pillow is given: the bytes without what it would warn of, follow, or send on
 
-_PNG_KEPT = (b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"iCCP")
-# Tags that say how the pixels are stored: one number, or several. Source: TIFF 6.0; 34675 is the ICC profile.
-_TIFF_NUMBERS = (256, 257, 259, 262, 266, 277, 278, 284, 292, 293, 317, 322, 323, 332)
-_TIFF_ROWS = (258, 273, 279, 320, 324, 325, 338, 339, 347, 530, 532, 34675)
-_TIFF_WIDTHS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
+# Tags that say how the pixels are stored -> (types they may have, how many values at most).
+# Types are 1 and 7 for bytes, 3 and 4 for numbers of 2 and 4. Source: TIFF 6.0; 34675 is the ICC profile.
+_TIFF_NUMBER, _TIFF_FEW, _TIFF_PIECES, _TIFF_BYTES = ((3, 4), 1), ((3,), 8), ((3, 4), MOST_PIECES), ((1, 7), 1 << 22)
+_TIFF_KEPT = {
+    **dict.fromkeys((256, 257, 259, 262, 266, 277, 278, 284, 292, 293, 317, 322, 323, 332), _TIFF_NUMBER),
+    **dict.fromkeys((258, 338, 339, 530), _TIFF_FEW),
+    **dict.fromkeys((273, 279, 324, 325), _TIFF_PIECES),
+    320: ((3,), 3 << 16),  # the palette
+    **dict.fromkeys((347, 34675), _TIFF_BYTES),
+}
+_TIFF_WIDTHS = {1: 1, 3: 2, 4: 4, 7: 1}
 
 
 # Each gives the bytes and the turn that the camera asked for. `pixels`: as many as the
@@ -489,6 +528,24 @@ _TIFF_WIDTHS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11:
 def _as_it_is(data: bytes, pixels: int) -> tuple[bytes, int]:
     """There is nothing in it that Pillow would warn of."""
     return data, 1
+
+
+def _bare_bmp(data: bytes, pixels: int) -> tuple[bytes, int]:
+    """As it is, if it is not compressed: a run of zeros may stand for more memory than there is."""
+    if data[14:18] != b"\x0c\x00\x00\x00" and data[30:34] not in (b"\0\0\0\0", b"\3\0\0\0", b"\6\0\0\0"):
+        raise ValueError("compressed BMPs are not decoded here")
+    return data, 1
+
+
+def _bare_gif(data: bytes, pixels: int) -> tuple[bytes, int]:
+    """The first frame, what says which of its colours is clear, and nothing else."""
+    pieces = [data[: 13 + _gif_palette(data[10])]]
+    for kind, start, end in _gif_blocks(data):
+        if kind == 0x2C:
+            return b"".join([*pieces, data[start:end], b";"]), 1
+        if data[start + 1 : start + 3] == b"\xf9\x04":
+            pieces[1:] = [data[start:end]]
+    raise ValueError("it holds no frame")
 
 
 def _bare_jpeg(data: bytes, pixels: int) -> tuple[bytes, int]:
@@ -516,6 +573,8 @@ def _scans(data: bytes, start: int) -> int:
         found = marker.search(data, at)
         if found is None or found[0] == b"\xff\xd9":
             return count
+        if found[0] < b"\xff\xc0":  # which decoders step over, to read on inside of it
+            raise ValueError("it has markers that no picture needs")
         count += found[0] == b"\xff\xda"
         at = found.end() + int.from_bytes(data[found.end() : found.end() + 2], "big")
     return MOST_PIECES
@@ -524,6 +583,7 @@ def _scans(data: bytes, start: int) -> int:
 def _bare_png(data: bytes, pixels: int) -> tuple[bytes, int]:
     """Without Exif, texts and the frames of an animation."""
     pieces, turn, at = [data[:8]], 1, 8
+    wanted = {b"IHDR", b"PLTE", b"tRNS", b"iCCP"}  # once each; everything else but the pixels is left out
     for _ in range(MOST_PIECES):
         if at + 8 > len(data):
             return b"".join(pieces), turn
@@ -531,7 +591,8 @@ def _bare_png(data: bytes, pixels: int) -> tuple[bytes, int]:
         name = data[at + 4 : at + 8]
         if name == b"eXIf":
             turn = _turn(data[at + 8 : end - 4])
-        elif name in _PNG_KEPT:
+        elif name in wanted or name in (b"IDAT", b"IEND"):
+            wanted.discard(name)
             pieces.append(data[at:end])
         at = end
     raise ValueError("it has more chunks than any picture needs")
@@ -540,15 +601,21 @@ def _bare_png(data: bytes, pixels: int) -> tuple[bytes, int]:
 def _bare_tiff(data: bytes, pixels: int) -> tuple[bytes, int]:
     """The first picture alone: its directory written anew, with what its pixels need."""
     order, entries = _tiff_entries(data)
-    rows = {}
+    rows: dict[int, bytes] = {}
+    taken = 0
     for tag, kind, count, raw in entries:
-        if tag not in rows and (tag in _TIFF_NUMBERS or tag in _TIFF_ROWS):
-            size = _TIFF_WIDTHS.get(kind, 0) * count
-            outside = size > 4 and struct.unpack(order + "I", raw)[0] + size > len(data)
-            if not size or outside or (count > 1 and tag in _TIFF_NUMBERS):
-                raise ValueError(f"its directory is damaged (tag {tag})")
-            rows[tag] = struct.pack(order + "HHI4s", tag, kind, count, raw)
+        if tag not in _TIFF_KEPT:
+            continue
+        kinds, most = _TIFF_KEPT[tag]
+        size = _TIFF_WIDTHS.get(kind, 0) * count
+        outside = size > 4 and struct.unpack(order + "I", raw)[0] + size > len(data)
+        if tag in rows or kind not in kinds or not 0 < count <= most or outside:
+            raise ValueError(f"its directory is damaged (tag {tag})")
+        taken += size
+        rows[tag] = struct.pack(order + "HHI4s", tag, kind, count, raw)
     numbers = _tiff_numbers(data)
+    if taken > len(data) or not 1 <= numbers.get(277, 1) <= 4:
+        raise ValueError("its directory is damaged")
     _check_coverage(numbers, {tag: count for tag, _, count, _ in reversed(entries)})
     if numbers.get(322, 0) * numbers.get(323, 0) > _FORMATS["image/tiff"].most_pixels:
         raise ValueError("its tiles are more than will be decoded here")
@@ -585,8 +652,8 @@ class _Format:
     """A type: how its header is read, how Pillow reads and writes it, and what it can hold.
 
     size, bare: from its bytes. plugin, reader, writer: Pillow's module, its class, its name.
-    most_pixels: that are decoded (of TIFF and GIF Pillow warns, of its own accord, a little
-    above 2**26). most_written, longest: pixels, and pixels of a side, that are written.
+    most_pixels: that a header may announce (of TIFF and GIF Pillow warns, of its own accord,
+    a little above 2**26). most_written, longest: pixels, and pixels of a side, that are written.
     """
 
     size: Callable[[bytes], tuple[int, int] | None]
@@ -594,7 +661,7 @@ class _Format:
     plugin: str
     reader: str
     writer: str
-    most_pixels: int = 1 << 26
+    most_pixels: int = MOST_PIXELS
     most_written: int = 1 << 27
     longest: int = 65535
     alpha: bool = True
@@ -610,7 +677,7 @@ _FORMATS = {
         "JpegImagePlugin",
         "JpegImageFile",
         "JPEG",
-        most_pixels=1 << 27,
+        most_pixels=1 << 27,  # where it is shrunk it is decoded in part
         longest=65500,
         alpha=False,
         lossy=True,
@@ -626,8 +693,8 @@ _FORMATS = {
         lossy=True,
     ),
     "image/tiff": _Format(_tiff_size, _bare_tiff, "TiffImagePlugin", "TiffImageFile", "TIFF"),
-    "image/gif": _Format(_gif_size, _as_it_is, "GifImagePlugin", "GifImageFile", "GIF", profile=False),
-    "image/bmp": _Format(_bmp_size, _as_it_is, "BmpImagePlugin", "BmpImageFile", "BMP", alpha=False, profile=False),
+    "image/gif": _Format(_gif_size, _bare_gif, "GifImagePlugin", "GifImageFile", "GIF", profile=False),
+    "image/bmp": _Format(_bmp_size, _bare_bmp, "BmpImagePlugin", "BmpImageFile", "BMP", alpha=False, profile=False),
 }
 
 # What a picture is written as: the first of these that the target takes.
@@ -656,7 +723,8 @@ def _made_to_fit(data: bytes, mime: str, misfit: str, limits: _Limits) -> Image:
         if limits.types and not any(kind in _FORMATS for kind in limits.types):
             raise ValueError("none of those can be written here")
         width, height = _size(mime, data)
-        if width * height > _FORMATS[mime].most_pixels:
+        decoded = _decoded_pixels(mime, width, height, limits.side)
+        if decoded > MOST_PIXELS or width * height > _FORMATS[mime].most_pixels or max(width, height) > LONGEST:
             raise ValueError(f"{width} x {height} pixels are more than will be decoded here")
         _pillow("Image")
         return _written(_decoded(data, mime, width, height, limits.side), limits)
@@ -664,7 +732,20 @@ def _made_to_fit(data: bytes, mime: str, misfit: str, limits: _Limits) -> Image:
         raise UnsupportedError(f"{misfit}; install Pillow to have it made to fit, or send less") from exc
     except Exception as exc:  # what Pillow raises at damaged bytes has no common name
         reason = " ".join(str(exc).split())[:200] or type(exc).__name__
+        cause: BaseException | None = exc
+        while cause is not None:
+            cause.__traceback__ = None  # its frames hold the pixels
+            cause = cause.__cause__ or cause.__context__
         raise UnsupportedError(f"{misfit}; it cannot be made to fit: {reason}") from exc
+
+
+def _decoded_pixels(mime: str, width: int, height: int, side: int | None) -> int:
+    """How many pixels are decoded: of a JPEG that is to be shrunk only a part."""
+    if mime != "image/jpeg":
+        return width * height
+    wanted = _within(width, height, side)
+    scale = min(width // wanted[0], height // wanted[1])
+    return width * height // (8 if scale >= 8 else 4 if scale >= 4 else 2 if scale >= 2 else 1) ** 2
 
 
 def _pillow(module: str) -> Any:
@@ -716,7 +797,7 @@ def _decoded(data: bytes, mime: str, width: int, height: int, side: int | None) 
         pixels, profile = _plain(found, profile if isinstance(profile, bytes) else None, wanted, depth)
     if turn in _TURNS:
         pixels = pixels.transpose(_TURNS[turn])
-    lossy = row.lossy and data[12:16] != b"VP8L"
+    lossy = row.lossy and not (mime == "image/webp" and _is_lossless_webp(data))
     return _Picture(pixels, mime, len(data), lossy, wanted != (width, height), profile)
 
 
@@ -770,7 +851,7 @@ def _grey(found: Any, depth: int) -> Any:
     if deep:
         alpha = found.convert("I").point([255 * (shade != clear) for shade in range(65536)], "L")
     else:
-        clear *= _SHADES.get(depth, 1)
+        clear = min(255, clear * _SHADES.get(depth, 1))  # of one bit some Pillows say 255 themselves
         alpha = pixels.point([255 * (shade != clear) for shade in range(256)])
     pixels = pixels.copy()
     pixels.putalpha(alpha)
@@ -798,7 +879,7 @@ def _to_srgb(pixels: Any, profile: bytes | None) -> Any:
         cms = _pillow("ImageCms")
         if pixels.mode == "LAB":
             source = cms.createProfile("LAB")
-        elif profile is not None:
+        elif profile is not None and len(profile) < 1 << 22 and b"mpet" not in profile:  # of those some take minutes
             source = cms.ImageCmsProfile(BytesIO(profile))
         else:
             return pixels.convert("RGB")

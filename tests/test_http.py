@@ -1054,7 +1054,7 @@ def test_a_client_for_strangers_has_nothing_of_ours():
     ours = transport.Client(user_agent="cron/1", ssl_context=context, ca="/nowhere/ca.pem")
     theirs = ours.stranger()
     assert theirs is not ours
-    assert theirs is ours.stranger()
+    assert theirs is not ours.stranger()
     assert theirs.user_agent == "cron/1"
     assert theirs._context is None
     assert theirs._ca is None

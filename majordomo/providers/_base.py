@@ -94,8 +94,8 @@ class HTTPProvider(Provider):
         known.update(self.limits)
         return replace(self.capabilities, **known) if known else self.capabilities
 
-    def describe(self, id: str, deadline: Deadline) -> dict[str, Any] | None:
-        """What the server tells of a model's limits; asked when a picture is to be sent. None: ask again then."""
+    def describe(self, id: str, deadline: Deadline) -> dict[str, Any]:
+        """What the server tells of a model's limits, whoever remembers it; asked when a picture is to be sent."""
         return {}
 
     def blot(self, error: MajordomoError) -> None:
@@ -173,7 +173,7 @@ class Target(Model):
         self._provider = provider
         self._quirks = quirks
         self._capabilities: Capabilities | None = None
-        self._described = False
+        self._set = False
 
     @property
     def capabilities(self) -> Capabilities:
@@ -184,17 +184,16 @@ class Target(Model):
 
     @capabilities.setter
     def capabilities(self, given: Capabilities) -> None:
-        self._capabilities, self._described = given, True
+        self._capabilities, self._set = given, True
 
     def learned(self, request: Request, deadline: Deadline) -> Capabilities:
-        """The capabilities; the server is asked for them before the first request with pictures."""
+        """The capabilities; before a request with pictures also what the server says of them."""
         provider = self._provider
-        if not self._described and "max_images_per_request" not in provider.limits and images_of(request.messages):
-            with Blaming(self):
-                told = provider.describe(self.id, deadline)
-            if told is not None and not self._described:  # nobody has set them meanwhile
-                self._capabilities = replace(self.capabilities, **told) if told else self.capabilities
-                self._described = True
+        if self._set or "max_images_per_request" in provider.limits or not images_of(request.messages):
+            return self.capabilities
+        told = provider.describe(self.id, deadline)
+        if not self._set:  # by somebody else, meanwhile
+            self._capabilities = replace(provider.capabilities_of(self.id), **told)
         return self.capabilities
 
     def url(self, stream: bool) -> str:

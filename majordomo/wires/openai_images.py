@@ -90,7 +90,8 @@ def _form(body: dict[str, Any], images: tuple[Image, ...]) -> Form:
     name = "image" if len(images) == 1 else "image[]"
     files = []
     for number, image in enumerate(images, 1):
-        files.append((name, f"image-{number}.{image.mime.partition('/')[2]}", image.mime, image.data))
+        kind = image.mime.partition("/")[2]
+        files.append((name, f"image-{number}.{kind if kind.isalnum() else 'bin'}", image.mime, image.data))
     return _multipart.encode(fields, files)
 
 
