@@ -1343,3 +1343,26 @@ def test_no_seed_is_random_for_gemini(server):
     """Where -1 means a random one, a server that takes no such number gets none."""
     drawer(server, "google").generate("a cat", seed=-1)
     assert "seed" not in server.requests[-1].json["generationConfig"]
+
+
+def test_an_answer_of_nothing_but_values_is_not_read(server, monkeypatch):
+    """It would take many times its bytes; pictures are few values, however large."""
+    monkeypatch.setattr("majordomo._http.CAP", 1000)
+    server.add(Status(200, b'{"data":[' + b"[]," * 1_000_000 + b"[]]}"))
+    with pytest.raises(ProtocolError, match="more values"):
+        drawer(server).generate("a cat")
+
+
+def test_names_in_extra_are_text():
+    """They become fields of a form, or members of an object."""
+    with pytest.raises(ConfigError, match="extra"):
+        ImageRequest("a cat", extra={1: 2})
+
+
+def test_strangers_are_not_kept(server):
+    """A host that a server named has no connection of ours left open."""
+    with FakeServer() as host:
+        host.add(Status(200, RED), path="/a.png")
+        server.add(answer(host.url + "/a.png"))
+        drawer(server).generate("a cat")
+        assert host.requests[0].headers["connection"] == "close"

@@ -796,3 +796,9 @@ def test_types_are_said_in_one_way(given):
     """A lone type is a list of one, and its usual nickname is read."""
     assert Capabilities(allowed_image_mime=given).allowed_image_mime == ("image/jpeg",)
     assert Capabilities(allowed_image_mime=None).allowed_image_mime == ()
+
+
+def test_base64_of_percent_signs_is_refused_quickly():
+    """Only what stands for a character of base64 is read."""
+    with pytest.raises(UnsupportedError):
+        Image.from_base64("data:;base64," + "%" * 3_000_000)
