@@ -49,7 +49,8 @@ class ImageInfo:
     """What the header of a picture says.
 
     format: `png`, `jpeg`, `gif`, `webp`, `bmp` or `tiff`. width, height: pixels, as they are
-    stored: a camera's note to turn the picture is not followed.
+    stored: a camera's note to turn the picture is not followed. Of a GIF they are those of
+    its screen, or of its first frame if that is larger.
     """
 
     format: str
