@@ -74,7 +74,13 @@ class _Targets:
 
     targets: the bare models, by the names they have in the spec. name: those names,
     joined by commas. capabilities: those of the first target.
+
+    A kind of chain says in `_fitted` how a target takes a request: (request, target, limit
+    of what the target may be asked for that, deadline of all work here) -> (the request as
+    it takes it, what was done to it). UnsupportedError if it is known that it cannot.
     """
+
+    _fitted: Callable[[Any, Any, Deadline, Deadline], tuple[Any, tuple[str, ...]]]
 
     def __init__(self, targets: Mapping[str, Any], policy: Policy, remake: tuple[Any, ...] | None = None) -> None:
         self.names = tuple(targets)
@@ -100,14 +106,6 @@ class _Targets:
             call.released()  # Ctrl-C, wherever it came
             raise
         return call.finished(response)
-
-    @staticmethod
-    def _fitted(request: Any, target: Any, limit: Deadline, deadline: Deadline) -> tuple[Any, tuple[str, ...]]:
-        """The request as a target takes it and what was done to it; UnsupportedError if it is known that it cannot.
-
-        limit: of what the target may be asked for that; deadline: the call's, for all work here.
-        """
-        raise NotImplementedError
 
     def _deadline(self, timeout: float | None) -> Deadline:
         """The deadline of a whole call; infinite if nobody asked for one (attempts have their own)."""
@@ -424,7 +422,7 @@ class _Call:
         error = self._errors.get(position)
         if error is None:
             return False
-        kind, asked = self._kind(error), getattr(error, "should_retry", None)
+        kind, asked = self._kind(error), error.should_retry
         passing = kind in _PASSING_KINDS or (asked is True and kind is ErrorKind.INVALID)
         if asked is False or not passing:
             return False

@@ -72,7 +72,11 @@ class MajordomoError(Exception):
     target: `"provider/model-id"`, or `None` where no target was involved.
     attempts: the `Attempt`s of the call so far, oldest first.
     partial: the text of the answer that had arrived, `""` if none.
+    should_retry: whether another try at the same target is worth it, where somebody said
+        so; `None` leaves it to the kind of the error.
     """
+
+    should_retry: bool | None = None
 
     def __init__(self, message: str = "", *, code: str | None = None, partial: str = "") -> None:
         super().__init__(message)

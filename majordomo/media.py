@@ -348,50 +348,39 @@ def _gif_size(data: bytes) -> tuple[int, int] | None:
     if len(data) < 13:
         return None
     width, height = struct.unpack("<HH", data[6:10])
-    for at in _gif_frames(data):
-        left, top, w, h = struct.unpack("<4H", data[at + 1 : at + 9])
-        return max(width, left + w), max(height, top + h)
+    for kind, at in _gif_blocks(data):
+        if kind == _GIF_FRAME:
+            left, top, w, h = struct.unpack("<4H", data[at + 1 : at + 9])
+            return max(width, left + w), max(height, top + h)
     return width, height
 
 
-def _gif_frames(data: bytes) -> Iterator[int]:
-    """Where the frames of a GIF begin, each known before its pixels are gone through."""
-    at = 0
-    for kind, start, _ in _gif_blocks(data, True):
-        if kind == 0x2C and start != at:
-            at = start
-            yield start
+_GIF_EXTENSION, _GIF_FRAME, _GIF_END = 0x21, 0x2C, 0
 
 
-def _gif_blocks(data: bytes, early: bool = False) -> Iterator[tuple[int, int, int]]:
-    """(kind, start, end) of a GIF's extensions and frames; UnsupportedError if they are too many pieces.
-
-    early: a frame is told twice, first when it begins.
-    """
-    at = start = 13 + _gif_palette(data[10])
-    kind = 0  # of what is gone through: blocks that go on until an empty one
+def _gif_blocks(data: bytes) -> Iterator[tuple[int, int]]:
+    """(kind, start) of a GIF's extensions and frames, and of what ends them; UnsupportedError if they go on and on."""
+    at = 13 + _gif_palette(data[10])
+    inside = False  # of blocks that go on until an empty one
     for _ in range(MOST_PIECES):
         if at >= len(data):
-            if kind:
-                yield kind, start, len(data)
-            return
-        if kind:
-            size = data[at]
-            at += 1 + size
-            if not size:
-                yield kind, start, at
-                kind = 0
-        elif data[at] == 0x21:
-            kind, start = 0x21, at
+            break
+        if inside:
+            inside = data[at] > 0
+            at += 1 + data[at]
+        elif data[at] == _GIF_EXTENSION:
+            yield _GIF_EXTENSION, at
+            inside = True
             at += 2
-        elif data[at] == 0x2C and at + 10 <= len(data):
-            kind, start = 0x2C, at
+        elif data[at] == _GIF_FRAME and at + 10 <= len(data):
+            yield _GIF_FRAME, at
+            inside = True
             at += 11 + _gif_palette(data[at + 9])
-            if early:
-                yield kind, start, at
         else:
-            return
-    raise UnsupportedError("this GIF has more blocks than any picture needs")
+            break
+    else:
+        raise UnsupportedError("this GIF has more blocks than any picture needs")
+    yield _GIF_END, at
 
 
 def _gif_palette(flags: int) -> int:
@@ -502,7 +491,7 @@ def _tiff_numbers(data: bytes) -> dict[int, int]:
 def _is_animated(mime: str, data: bytes) -> bool:
     """Whether a picture moves: a GIF of several frames, a WebP that says so."""
     if mime == "image/gif" and len(data) > 13:
-        frames = _gif_frames(data)
+        frames = (at for kind, at in _gif_blocks(data) if kind == _GIF_FRAME)
         return next(frames, None) is not None and next(frames, None) is not None
     return mime == "image/webp" and data[12:16] == b"VP8X" and data[20:21] > b"\0" and bool(data[20] & 2)
 
@@ -541,11 +530,13 @@ def _bare_bmp(data: bytes, pixels: int) -> tuple[bytes, int]:
 def _bare_gif(data: bytes, pixels: int) -> tuple[bytes, int]:
     """The first frame, what says which of its colours is clear, and nothing else."""
     pieces = [data[: 13 + _gif_palette(data[10])]]
-    for kind, start, end in _gif_blocks(data):
-        if kind == 0x2C:
-            return b"".join([*pieces, data[start:end], b";"]), 1
+    kind, start = _GIF_END, 0
+    for next_kind, at in _gif_blocks(data):
+        if kind == _GIF_FRAME:
+            return b"".join([*pieces, data[start:at], b";"]), 1
         if data[start + 1 : start + 3] == b"\xf9\x04":
-            pieces[1:] = [data[start:end]]
+            pieces[1:] = [data[start:at]]
+        kind, start = next_kind, at
     raise ValueError("it holds no frame")
 
 

@@ -319,6 +319,14 @@ class FakeServer:
         with self._lock:
             self._script += [(path, step) for step in steps]
 
+    def reset(self) -> None:
+        """Forget what was asked, what was to be answered, what runs and what was drawn."""
+        with self._lock:
+            self.requests.clear()
+            self.running.clear()
+            self._script.clear()
+            self._shown.clear()
+
     def drop(self) -> None:
         """Close every connection that is open, as a server does that is tired of waiting."""
         with self._lock:

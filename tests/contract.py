@@ -136,8 +136,7 @@ def fake():
 
 @pytest.fixture
 def box(row, fake):
-    fake.requests.clear()
-    del fake._script[:]
+    fake.reset()
     return Box(row, fake)
 
 

@@ -46,7 +46,7 @@ def shared():
 @pytest.fixture
 def server(shared):
     """A server that nobody has asked anything, with the models of the sample."""
-    del shared.requests[:], shared.running[:], shared._script[:]
+    shared.reset()
     shared.models = list(SAMPLE["data"])
     return shared
 

@@ -61,23 +61,18 @@ def running():
         yield ours, theirs
 
 
-def rested(fake):
-    """A server that nobody has asked anything."""
-    del fake.requests[:], fake.running[:], fake._script[:]
-    fake._shown.clear()
-    return fake
-
-
 @pytest.fixture
 def server(running):
     """A server that wants the token."""
-    return rested(running[0])
+    running[0].reset()
+    return running[0]
 
 
 @pytest.fixture
 def elsewhere(running):
     """A server that belongs to somebody else."""
-    return rested(running[1])
+    running[1].reset()
+    return running[1]
 
 
 def variable(server, wire, options=""):

@@ -9,10 +9,9 @@ import copy
 import json
 import random
 from base64 import b64encode
-from pathlib import Path
 
 import pytest
-from helpers import ODD_BODIES, mutated
+from helpers import ODD_BODIES, Samples, mutated
 
 from majordomo import APIError, ConfigError, ErrorKind, Image, MajordomoError, ProtocolError, classify
 from majordomo.imagegen import ImageRequest
@@ -20,20 +19,13 @@ from majordomo.testing import RED
 from majordomo.wires import _google_errors as errors
 from majordomo.wires import google_images as wire
 
-DATA = Path(__file__).parent / "data" / "google_images"
-FILES = json.loads((DATA / "expect.json").read_text("utf-8"))["files"]
-ANSWERS = [name for name, file in FILES.items() if file["status"] == 200]
-REFUSED = [name for name, file in FILES.items() if file["status"] != 200]
+SAMPLES = Samples("google_images")
 
 QUIRKS = wire.Quirks()
 B64 = b64encode(RED).decode()
 PICTURE = Image(RED)
 ONE = ImageRequest("a cat")
 INLINE = {"inlineData": {"mimeType": "image/png", "data": B64}}
-
-
-def payload_of(name):
-    return json.loads((DATA / name).read_text("utf-8"))
 
 
 def answer(*parts, finish="STOP", **more):
@@ -43,17 +35,17 @@ def answer(*parts, finish="STOP", **more):
 # --- answers
 
 
-@pytest.mark.parametrize("name", ANSWERS)
+@pytest.mark.parametrize("name", SAMPLES.answers)
 def test_decode(name):
     """An answer becomes the pictures, or the error, written beside it."""
-    expect = FILES[name]["expect"]
+    expect = SAMPLES.rows[name]["expect"]
     if "images" in expect:
-        found, warnings = wire.decode(payload_of(name), ONE)
+        found, warnings = wire.decode(SAMPLES.payload(name), ONE)
         assert [picture.mime for picture in found] == expect["images"]
         assert warnings == ()
         return
     with pytest.raises(MajordomoError) as caught:
-        wire.decode(payload_of(name), ONE)
+        wire.decode(SAMPLES.payload(name), ONE)
     assert "\n" not in str(caught.value)
     if "error" in expect:
         assert type(caught.value) is ProtocolError
@@ -144,11 +136,11 @@ def test_an_error_in_a_200(payload, status, kind):
     assert (caught.value.status, classify(caught.value)) == (status, ErrorKind[kind])
 
 
-@pytest.mark.parametrize("name", ANSWERS)
+@pytest.mark.parametrize("name", SAMPLES.answers)
 def test_wrong_types_in_an_answer(name):
     """No answer with wrong types anywhere makes an exception from outside the tree."""
     rng = random.Random(name)
-    payload = payload_of(name)
+    payload = SAMPLES.payload(name)
     for _ in range(400):
         odd = copy.deepcopy(payload)
         for _ in range(rng.randint(1, 3)):
@@ -166,26 +158,26 @@ def test_wrong_types_in_an_answer(name):
 # --- errors
 
 
-@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.parametrize("name", SAMPLES.refused)
 def test_read_error(name):
     """The body of an error has the meaning written beside it."""
-    status, expect = FILES[name]["status"], FILES[name]["expect"]
-    message, code, param, wait = wire.read_error(status, (DATA / name).read_text("utf-8"))
+    status, expect = SAMPLES.rows[name]["status"], SAMPLES.rows[name]["expect"]
+    message, code, param, wait = wire.read_error(status, SAMPLES.text(name))
     assert message
     assert classify(APIError(status, message, code, param=param, retry_after=wait)) is ErrorKind[expect["kind"]]
     found = {"code": code, "param": param, "retry_after": wait}
     assert {key: found[key] for key in expect if key != "kind"} == {k: v for k, v in expect.items() if k != "kind"}
 
 
-@pytest.mark.parametrize("name", [name for name in REFUSED if name.endswith(".json")])
+@pytest.mark.parametrize("name", [name for name in SAMPLES.refused if name.endswith(".json")])
 def test_an_error_is_the_same_in_a_200(name):
     """Status, code and wait do not depend on where the error stood."""
     with pytest.raises(APIError) as caught:
-        errors.raise_error(payload_of(name), "so far")
+        errors.raise_error(SAMPLES.payload(name), "so far")
     error = caught.value
-    told = wire.read_error(FILES[name]["status"], (DATA / name).read_text("utf-8"))
+    told = wire.read_error(SAMPLES.rows[name]["status"], SAMPLES.text(name))
     assert (error.message, error.code, error.param, error.retry_after) == told
-    assert (error.status, error.partial) == (FILES[name]["status"], "so far")
+    assert (error.status, error.partial) == (SAMPLES.rows[name]["status"], "so far")
 
 
 TEXTS = [
@@ -248,12 +240,12 @@ def test_reading_an_error_never_fails(status, body):
     assert classify(APIError(status, message, code, param=param, retry_after=wait))
 
 
-@pytest.mark.parametrize("name", [name for name in REFUSED if name.endswith(".json")])
+@pytest.mark.parametrize("name", [name for name in SAMPLES.refused if name.endswith(".json")])
 def test_wrong_types_in_an_error(name):
     """Details of any shape are read or passed over."""
     rng = random.Random(name)
     for _ in range(300):
-        odd = mutated(mutated(payload_of(name), rng), rng)
+        odd = mutated(mutated(SAMPLES.payload(name), rng), rng)
         message, code, param, wait = errors.read_error(429, json.dumps(odd))
         assert isinstance(message, str)
         assert code is None or isinstance(code, str)

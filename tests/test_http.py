@@ -1071,7 +1071,7 @@ def test_a_ca_of_ones_own_is_not_for_strangers(secure, how):
     context = ssl.create_default_context(cafile=str(ca)) if how == "context" else None
     dsn = secure.dsn("openai", TOKEN, options=f"ca={ca}" if how == "ca" else "")
     chain = Registry({"LLM_BOX": dsn}, ssl_context=context, retries=0).parse_image("box/m")
-    secure._script.clear()
+    secure.reset()
     secure.add(Drawing(as_url=True), Drawing(as_url=secure.url.replace("127.0.0.1", "localhost") + "/drawn/0"))
     assert chain.generate("a cat").images[0].data == RED
     with pytest.raises(ProtocolError, match="certificate of localhost") as caught:

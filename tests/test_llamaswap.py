@@ -29,7 +29,7 @@ from majordomo import (
     user,
 )
 from majordomo.llm import Usage
-from majordomo.testing import FakeServer, Reply, Status, cut
+from majordomo.testing import Reply, Status, cut
 
 DATA = Path(__file__).parent / "data" / "llamaswap"
 EXPECT = json.loads((DATA / "expect.json").read_text("utf-8"))["files"]
@@ -51,21 +51,6 @@ def recorded(name):
     body = b"" if body is None else body.encode() if isinstance(body, str) else json.dumps(body).encode()
     step = Status(response["status"], [body] if chunked else body, headers)
     return cut(step, after=-LAST_CHUNK) if EXPECT[name].get("cut") else step
-
-
-@pytest.fixture(scope="module")
-def shared():
-    with FakeServer() as fake:
-        yield fake
-
-
-@pytest.fixture
-def server(shared):
-    """A server that nobody has asked anything."""
-    shared.requests.clear()
-    shared.running.clear()
-    del shared._script[:]
-    return shared
 
 
 def registry_of(server, **settings):

@@ -22,25 +22,11 @@ from majordomo import (
     classify,
     user,
 )
-from majordomo.testing import FakeServer, Reply, Status, dead_port
+from majordomo.testing import Reply, Status, dead_port
 
 DATA = Path(__file__).parent / "data" / "openai_chat"
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(16)
 HOWS = ("generate", "stream")
-
-
-@pytest.fixture(scope="module")
-def shared():
-    with FakeServer() as fake:
-        yield fake
-
-
-@pytest.fixture
-def server(shared):
-    """A server that nobody has asked anything."""
-    shared.requests.clear()
-    del shared._script[:]
-    return shared
 
 
 def registry_of(server, scheme="openai", **dsn):

@@ -9,20 +9,16 @@ import copy
 import json
 import random
 from base64 import b64encode, urlsafe_b64encode
-from pathlib import Path
 
 import pytest
-from helpers import mutated
+from helpers import Samples, mutated
 
 from majordomo import APIError, ConfigError, ErrorKind, Image, MajordomoError, ProtocolError, UnsupportedError, classify
 from majordomo.imagegen import ImageRequest
 from majordomo.testing import RED, Seen
 from majordomo.wires import openai_images as wire
 
-DATA = Path(__file__).parent / "data" / "openai_images"
-FILES = json.loads((DATA / "expect.json").read_text("utf-8"))["files"]
-ANSWERS = [name for name, file in FILES.items() if file["status"] == 200]
-REFUSED = [name for name, file in FILES.items() if file["status"] != 200]
+SAMPLES = Samples("openai_images")
 
 PLAIN = wire.Quirks()
 SD = wire.Quirks(extra_args=True)
@@ -32,22 +28,18 @@ ONE = ImageRequest("a cat")
 TAG = "sd_cpp_extra_args"
 
 
-def payload_of(name):
-    return json.loads((DATA / name).read_text("utf-8"))
-
-
 # --- answers
 
 
-@pytest.mark.parametrize("name", ANSWERS)
+@pytest.mark.parametrize("name", SAMPLES.answers)
 def test_decode(name):
     """An answer becomes the pictures, or the error, written beside it."""
-    expect = FILES[name]["expect"]
+    expect = SAMPLES.rows[name]["expect"]
     if "error" in expect:
         with pytest.raises(ProtocolError):
-            wire.decode(payload_of(name), ONE)
+            wire.decode(SAMPLES.payload(name), ONE)
         return
-    found, warnings = wire.decode(payload_of(name), ONE)
+    found, warnings = wire.decode(SAMPLES.payload(name), ONE)
     assert [picture if isinstance(picture, str) else picture.mime for picture in found] == expect["images"]
     assert warnings == ()
 
@@ -179,11 +171,11 @@ def test_an_error_in_a_200(payload, kind):
     assert classify(caught.value) is ErrorKind[kind]
 
 
-@pytest.mark.parametrize("name", ANSWERS)
+@pytest.mark.parametrize("name", SAMPLES.answers)
 def test_wrong_types_in_an_answer(name):
     """No answer with wrong types anywhere makes an exception from outside the tree."""
     rng = random.Random(name)
-    payload = payload_of(name)
+    payload = SAMPLES.payload(name)
     for _ in range(400):
         odd = copy.deepcopy(payload)
         for _ in range(rng.randint(1, 3)):
@@ -201,11 +193,11 @@ def test_wrong_types_in_an_answer(name):
 # --- errors
 
 
-@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.parametrize("name", SAMPLES.refused)
 def test_read_error(name):
     """The body of an error has the meaning written beside it."""
-    status, expect = FILES[name]["status"], FILES[name]["expect"]
-    message, code, param, wait = wire.read_error(status, (DATA / name).read_text("utf-8"))
+    status, expect = SAMPLES.rows[name]["status"], SAMPLES.rows[name]["expect"]
+    message, code, param, wait = wire.read_error(status, SAMPLES.text(name))
     error = APIError(status, message, code, param=param, retry_after=wait)
     assert classify(error) is ErrorKind[expect["kind"]]
     if "code" in expect:
@@ -247,7 +239,7 @@ def test_the_sample_request():
         extra={"sd_cpp_extra_args": {"sample_params": {"sample_steps": 8}}, "output_format": "png"},
     )
     assert wire.path(request, "flux-schnell") == "/images/generations"
-    assert wire.encode(request, "flux-schnell", SD) == payload_of("image-sd-request.json")
+    assert wire.encode(request, "flux-schnell", SD) == SAMPLES.payload("image-sd-request.json")
     assert wire.warnings(request, SD) == ()
 
 

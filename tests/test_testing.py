@@ -574,3 +574,14 @@ def test_a_list_shows_rows_as_they_are():
         assert rows[1] == row
         assert http_ask(server, "POST", "/api/models/unload/b")[0] == 200
         assert http_ask(server, "POST", "/api/models/unload/d")[0] == 404
+
+
+def test_reset_forgets():
+    """What was asked and drawn is gone, and what was to be answered; the server goes on."""
+    with FakeServer(Reply("never")) as server:
+        server.add(Drawing(as_url=True), path="/images/generations")
+        http_ask(server, path="/v1/images/generations", body=b'{"model": "m", "prompt": "a"}')
+        server.reset()
+        assert (server.requests, server.running) == ([], [])
+        assert "never" not in http_ask(server)[2].decode()
+        assert http_ask(server, "GET", "/drawn/0")[0] == 404

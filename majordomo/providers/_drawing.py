@@ -102,7 +102,7 @@ class ImageTarget(ImageModel):
             images.append(image)
             room -= len(image.data)
         if error is not None and not images:
-            error.should_retry = False  # type: ignore[attr-defined]
+            error.should_retry = False
             raise error
         return images
 
@@ -111,17 +111,20 @@ class ImageTarget(ImageModel):
         provider = self._provider
         own = urlsplit(url)[:2] == urlsplit(provider.base_url)[:2]  # whose certificate may need the provider's CA
         client = provider.client if own else provider.client.stranger()
-        for again in (True, False):
+        how: dict[str, Any] = {"deadline": deadline, "headers": _PICTURES, "cap": cap}
+        try:
             try:
-                return Image(_http.fetch(client, "GET", url, deadline=deadline, headers=_PICTURES, cap=cap))
-            except DeadlineError:
-                raise
+                data = _http.fetch(client, "GET", url, **how)
             except MajordomoError as exc:
-                if again and classify(exc) is ErrorKind.TRANSIENT:  # cheaper than drawing again
-                    continue
-                what = f"HTTP {exc.status}" if isinstance(exc, APIError) else exc.message
-                raise ProtocolError(f"the picture's URL gave no picture: {what}") from exc
-        raise AssertionError
+                if classify(exc) is not ErrorKind.TRANSIENT:
+                    raise
+                data = _http.fetch(client, "GET", url, **how)  # cheaper than drawing again
+            return Image(data)
+        except DeadlineError:
+            raise
+        except MajordomoError as exc:
+            what = f"HTTP {exc.status}" if isinstance(exc, APIError) else exc.message
+            raise ProtocolError(f"the picture's URL gave no picture: {what}") from exc
 
     def __reduce__(self) -> tuple[Any, ...]:
         return self._provider.__reduce__()
