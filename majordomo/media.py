@@ -39,6 +39,7 @@ __all__ = ["ImageInfo", "info", "normalize"]
 MOST_PIECES = 100_000  # blocks, chunks or segments of a picture: honest ones have some thousands
 MOST_SCANNED_PIXELS = 1 << 31  # of a JPEG, all its scans together: each may go over every pixel again
 MOST_PIXELS = 1 << 26  # that are decoded, at four bytes each and a copy or two
+MOST_SHARINGS = 3  # of a request's bytes among its pictures
 LONGEST = 1 << 16  # pixels of a side that is decoded
 KEPT = 256  # pictures of which something is remembered
 KEPT_BYTES = 32 * 1024 * 1024  # of pictures made before that may be wanted again
@@ -112,19 +113,42 @@ def fit(
     limits = _limits(len(images), capabilities)
     fitted = _fit_all(images, limits, places, check)
     total = capabilities.max_total_image_bytes
-    sizes = [len(image.data) for image in fitted]
-    if total is not None and sum(sizes) > total:
-        share = _share(sizes, total)
-        told = f"images of {sum(sizes)} bytes in all, and the target takes {total} in a request"
-        tighter = replace(limits, max_bytes=share, reason=told)
-        small = [len(new.data) <= share for new in fitted]
-        large = [at for at, fits in enumerate(small) if not fits]
-        again = _fit_all([images[at] for at in large], tighter, [places[at] for at in large], check)
-        for at, new in zip(large, again):
-            fitted[at] = new
+    if total is not None and sum([len(image.data) for image in fitted]) > total:
+        fitted = _fit_together(images, fitted, total, limits, places, check)
     if all(new is old for new, old in zip(fitted, images)):
         return images
     return tuple(fitted)
+
+
+def _fit_together(
+    images: Sequence[Image],
+    fitted: list[Image],
+    total: int,
+    limits: _Limits,
+    places: Sequence[str],
+    check: Check | None,
+) -> list[Image]:
+    """Pictures that fit one by one, made to fit together: the large ones share what the small ones leave.
+
+    What a picture needs less than its share is shared out again, a few times.
+    """
+    wanted = [len(image.data) for image in fitted]
+    told = f"images of {sum(wanted)} bytes in all, and the target takes {total} in a request"
+    together = fitted
+    for _ in range(MOST_SHARINGS):
+        share = _share(wanted, total)
+        large = [at for at, size in enumerate(wanted) if size > share]
+        tighter = replace(limits, max_bytes=share, reason=told)
+        again = _fit_all([images[at] for at in large], tighter, [places[at] for at in large], check)
+        together = list(together)
+        for at, new in zip(large, again):
+            together[at] = new
+        modest = [at for at in large if 2 * len(together[at].data) < share]
+        if not modest or len(modest) == len(large) or 2 * sum([len(image.data) for image in together]) >= total:
+            break
+        for at in modest:
+            wanted[at] = len(together[at].data)
+    return together
 
 
 def fit_originals(

@@ -1178,3 +1178,13 @@ def test_a_webp_without_loss_stays_without(note):
     """Also in the container that notes, profiles and alpha need."""
     image = fitted(saved(quarters(60, 40), "WEBP", lossless=True, **note), max_image_dimension=50)
     assert (image.mime, image.data[12:16]) == ("image/webp", b"VP8L")
+
+
+def test_what_one_picture_leaves_another_takes():
+    """A total is used though some pictures need little of it."""
+    plain, rich = saved(quarters(400, 300), "BMP"), saved(noise(400, 300), "BMP")
+    request = Request([user(Image(plain), Image(rich))])
+    found = normalize(request, Capabilities(max_total_image_bytes=200_000))
+    sizes = [len(part.data) for part in found.messages[0].parts]
+    assert sizes[0] < 5_000
+    assert 100_000 <= sum(sizes) <= 200_000
