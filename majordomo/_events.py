@@ -1,4 +1,4 @@
-"""Bytes of a stream in, events out: server-sent events and the lines around them.
+"""Bytes of a stream in, events out: server-sent events, and JSON line by line.
 
 Pure, and indifferent to how the bytes were split: any cut, also inside a character or
 between CR and LF, gives the same events. What servers do beside the standard is met
@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     Event = tuple[str, bytes]
 
-__all__ = ["EventDecoder"]
+__all__ = ["EventDecoder", "LineDecoder"]
 
 
 class EventDecoder:
@@ -134,3 +134,49 @@ class EventDecoder:
         if chunk:
             self._after_cr = chunk.endswith(b"\r")
         return chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+
+class LineDecoder:
+    """JSON line by line (NDJSON), read as `EventDecoder` reads events; none of them has a name.
+
+    An empty line is nothing. A line need not be JSON: what it is worth is the wire's to say.
+    """
+
+    is_document = False  # what a line holds is never more than one event
+
+    def __init__(self) -> None:
+        self._rest = bytearray()
+        self._fresh = True
+
+    def feed(self, chunk: bytes) -> list[Event]:
+        """The lines that this chunk completes."""
+        if self._fresh:
+            chunk = self._begin(chunk)
+        if b"\n" not in chunk:
+            self._rest += chunk
+            return []
+        lines = bytes(self._rest + chunk).split(b"\n")
+        self._rest = bytearray(lines.pop())
+        return [("", line) for line in map(bytes.strip, lines) if line]
+
+    def _begin(self, chunk: bytes) -> bytes:
+        """Look at the first bytes: a BOM goes, a web page is told apart."""
+        start = bytes(self._rest + chunk)
+        self._rest = bytearray()
+        if len(start) < 3 and b"\xef\xbb\xbf".startswith(start):
+            self._rest += start
+            return b""
+        start = (start[3:] if start.startswith(b"\xef\xbb\xbf") else start).lstrip()
+        if start.startswith(b"<"):
+            raise ProtocolError("the answer is a web page, not a stream of JSON: is the URL right?")
+        self._fresh = not start
+        return start
+
+    def close(self) -> list[Event]:
+        """The stream is over: the line that it left without an end."""
+        self._fresh = False
+        return self.feed(b"\n")
+
+
+# What a wire's streams are made of -> who reads them.
+DECODERS: dict[str, type[EventDecoder | LineDecoder]] = {"sse": EventDecoder, "ndjson": LineDecoder}

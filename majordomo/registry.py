@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .health import MemoryHealth
     from .llm import Attempt
     from .model import ImageModel, Provider
+    from .providers import Scheme
 
 __all__ = ["Registry", "parse", "parse_image", "register_alias", "register_provider", "register_scheme"]
 
@@ -261,7 +262,7 @@ class Registry:
         memo = f"{base} {token}"
         known = self._providers.get(name)
         if known is None or known[0] != memo:
-            dsn = _builtin_dsn(name, row.base_url, base, token)
+            dsn = _builtin_dsn(name, row, base, token)
             needs = None
             if row.keys and not token and not base:
                 needs = f"{name} needs a key: set {row.keys[0]}, or {variable(name)}={name}://KEY@{row.host}"
@@ -389,10 +390,20 @@ def _drawer(provider: Any, name: str, id: str) -> Any:
     return Unable(f"{name}/{id}", reason, getattr(provider, "base_url", ""))
 
 
-def _builtin_dsn(name: str, source: str, base: str | None, token: str | None) -> DSN:
+def _builtin_dsn(name: str, row: Scheme, base: str | None, token: str | None) -> DSN:
     """The DSN of a built-in provider, from its vendor's variables."""
+    source = row.base_url
     if not base:
         return DSN(name, token=token)
+    if row.reads_base_url:
+        from importlib import import_module
+
+        module, _, function = row.reads_base_url.partition(".")
+        try:
+            read: DSN = getattr(import_module(f".providers.{module}", __package__), function)(name, base)
+        except DSNError as exc:
+            raise DSNError(f"{source}: {exc.message}") from None
+        return read
     scheme, found, rest = base.partition("://")
     if not found or scheme.lower() not in ("http", "https"):
         raise DSNError(f"{source} is no URL: it begins with https:// or http://")

@@ -16,7 +16,7 @@ from helpers import ODD_BODIES, Samples, mutated
 from majordomo import APIError, ConfigError, ErrorKind, Image, MajordomoError, ProtocolError, classify
 from majordomo.imagegen import ImageRequest
 from majordomo.testing import RED
-from majordomo.wires import _google_errors as errors
+from majordomo.wires import _google as errors
 from majordomo.wires import google_images as wire
 
 SAMPLES = Samples("google_images")

@@ -23,6 +23,8 @@ else:
 
 CLOUD_TIMEOUT = 600.0
 LOCAL_TIMEOUT = 3600.0  # a cold model may take minutes to load
+LOCAL_OLLAMA = "127.0.0.1:11434"
+OLLAMA_PATHS = ("/api/chat", "/api", "/v1")
 
 
 @dataclass(frozen=True)
@@ -30,10 +32,13 @@ class Scheme:
     """A row: how a scheme's DSNs are understood.
 
     provider: `module.Class` below this package. plain: http without being asked.
-    host, path: those of a DSN that names none. strip: ends of a path that lead to the same
-    place. timeout: seconds an attempt has without a timeout of the call. quirks: what
-    the wire needs to know of the server. builtin: whether the scheme is a provider's
-    name too. keys, base_url: the variables of the built-in provider.
+    host, path: those of a DSN that names none; a host of this machine is spoken to over
+    http. strip: ends of a path that lead to the same place. versions: with what a path
+    ends, the first of them unless it says otherwise. timeout: seconds an attempt has
+    without a timeout of the call. quirks: what the wire needs to know of the server.
+    builtin: whether the scheme is a provider's name too. keys, base_url: the variables of
+    the built-in provider. reads_base_url: `module.function` that makes a DSN of the latter,
+    where it is more than a URL.
     """
 
     provider: str
@@ -41,11 +46,13 @@ class Scheme:
     host: str = ""
     path: str = ""
     strip: tuple[str, ...] = ()
+    versions: tuple[str, ...] = ()
     timeout: float = CLOUD_TIMEOUT
     quirks: dict[str, Any] = field(default_factory=dict)
     builtin: bool = True
     keys: tuple[str, ...] = ()
     base_url: str = ""
+    reads_base_url: str = ""
 
 
 _LLAMA_SWAP = Scheme(
@@ -59,7 +66,7 @@ _LLAMA_SWAP = Scheme(
 _GOOGLE = Scheme(
     "google.Google",
     host="generativelanguage.googleapis.com",
-    path="/v1beta",
+    versions=("/v1beta", "/v1", "/v1alpha"),
     keys=("GEMINI_API_KEY", "GOOGLE_API_KEY"),
 )
 
@@ -72,8 +79,35 @@ SCHEMES: dict[str, Scheme] = {
         keys=("OPENAI_API_KEY",),
         base_url="OPENAI_BASE_URL",
     ),
+    "openai-responses": Scheme(
+        "openai.OpenAI", path="/v1", strip=("/responses",), quirks={"responses": True}, builtin=False
+    ),
+    "anthropic": Scheme(
+        "anthropic.Anthropic",
+        host="api.anthropic.com",
+        strip=("/messages",),
+        versions=("/v1",),
+        keys=("ANTHROPIC_API_KEY",),
+        base_url="ANTHROPIC_BASE_URL",
+    ),
     "google": _GOOGLE,
     "gemini": _GOOGLE,
+    "ollama": Scheme(
+        "ollama.Ollama",
+        host=LOCAL_OLLAMA,
+        strip=OLLAMA_PATHS,
+        timeout=LOCAL_TIMEOUT,
+        base_url="OLLAMA_HOST",
+        reads_base_url="ollama.dsn_of",
+    ),
+    "ollama-cloud": Scheme(
+        "ollama.Ollama",
+        host="ollama.com",
+        strip=OLLAMA_PATHS,
+        quirks={"schema_enforced": False},
+        keys=("OLLAMA_API_KEY",),
+    ),
+    "foreman": Scheme("ollama.Ollama", strip=OLLAMA_PATHS, timeout=LOCAL_TIMEOUT),
     "llama-swap": Scheme(**{**_LLAMA_SWAP.__dict__, "plain": True, "builtin": True}),
     "llama-swaps": _LLAMA_SWAP,
 }
@@ -83,8 +117,8 @@ _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 def base_url_of(dsn: DSN, row: Scheme) -> str:
     """The base URL of a DSN, without credentials, default port or slash at the end."""
-    scheme = "http" if dsn.plain or row.plain else "https"
     host = dsn.host or row.host
+    scheme = "http" if dsn.plain or row.plain or (not dsn.host and host == LOCAL_OLLAMA) else "https"
     port = _DEFAULT_PORTS[scheme]
     host = host[: -len(port)] if host.endswith(port) else host
     path = dsn.path
@@ -92,6 +126,8 @@ def base_url_of(dsn: DSN, row: Scheme) -> str:
         if path == end or path.endswith(end):
             path = path[: -len(end)]
             break
+    if row.versions and not path.endswith(row.versions):
+        path += row.versions[0]
     return f"{scheme}://{host}{path or row.path}"
 
 

@@ -8,6 +8,8 @@ transport. A provider's own module adds what is its own, and a row in the table 
 
 from __future__ import annotations
 
+from time import monotonic
+
 from .. import _http, _json
 from .._frozen import copied
 from ..deadline import Deadline, as_timeout
@@ -27,7 +29,7 @@ from ..model import MANAGE_TIMEOUT, Done, Model, Provider
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from dataclasses import dataclass, replace
+    from dataclasses import dataclass, field, replace
     from typing import Any, Callable
 
     from .._http import Client
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from ..llm import Request, Response
     from ..model import StreamEvent
 else:
-    from .._frozen import dataclass, replace
+    from .._frozen import dataclass, field, replace
 
 AFTER_FINISH = 5.0  # seconds that a finished answer waits for its usage and end marker
 
@@ -44,9 +46,9 @@ class HTTPProvider(Provider):
     """A service behind a base URL.
 
     wire: the module that encodes and decodes for it. families: what is known of its
-    models' limits, see `Family`. limits: those of its DSN, which win. own_options: what its
-    DSN may say beside the options of all, each with the function that reads it (ValueError
-    if odd).
+    models, see `Family`. limits, quirks: those of its DSN and its scheme, which win.
+    own_options: what its DSN may say beside the options of all, each with the function that
+    reads it (ValueError if odd); they are quirks.
     """
 
     wire: Any
@@ -65,6 +67,7 @@ class HTTPProvider(Provider):
         timeout: float,
         idle_timeout: float | None = None,
         missing: str | None = None,
+        quirks: dict[str, Any] | None = None,
     ) -> None:
         self.name = name
         self.base_url = base_url
@@ -74,7 +77,20 @@ class HTTPProvider(Provider):
         self.idle_timeout = idle_timeout
         self.missing = missing
         self.client = client
+        self.quirks = quirks or {}
         self._token = token
+        self._models: dict[str, Target] = {}
+
+    def model(self, id: str) -> Target:
+        """The bare target; what was learned of the model is kept with it."""
+        found = self._models.get(id)
+        if found is None:
+            found = self._models.setdefault(id, self.target(id))
+        return found
+
+    def target(self, id: str) -> Target:
+        """A new target for a model that is asked for the first time."""
+        return Target(self, id, self.wire, self.wire.Quirks(**self.quirks_of(id)))
 
     def headers(self) -> dict[str, str]:
         """The headers that say who asks."""
@@ -88,14 +104,29 @@ class HTTPProvider(Provider):
     def capabilities_of(self, id: str) -> Capabilities:
         """What a model takes: the scheme's, its family's, and what the DSN says; the last word wins."""
         known: dict[str, Any] = {}
-        for family in self.families:
-            if self.host in family.hosts and id.startswith(family.models):
-                known.update(family.limits)
+        for family in self._families_of(id):
+            known.update(family.limits)
         known.update(self.limits)
         return replace(self.capabilities, **known) if known else self.capabilities
 
-    def describe(self, id: str, deadline: Deadline) -> dict[str, Any]:
-        """What the server tells of a model's limits, whoever remembers it; asked when a picture is to be sent."""
+    def quirks_of(self, id: str) -> dict[str, Any]:
+        """How a model's wire differs: its family's, and what scheme and DSN say; the last word wins."""
+        known: dict[str, Any] = {}
+        for family in self._families_of(id):
+            known.update(family.quirks)
+        known.update(self.quirks)
+        return known
+
+    def _families_of(self, id: str) -> Iterator[Family]:
+        for family in self.families:
+            if id.startswith(family.models) and (not family.hosts or self.host in family.hosts):
+                yield family
+
+    def describe(self, id: str, request: Request, deadline: Deadline) -> dict[str, Any]:
+        """What the server tells of a model, as fields of `Capabilities`, when a request needs to know.
+
+        Whoever overrides it asks once, and remembers; see `Told`.
+        """
         return {}
 
     def blot(self, error: MajordomoError) -> None:
@@ -152,11 +183,49 @@ class HTTPProvider(Provider):
 
 @dataclass(frozen=True)
 class Family:
-    """A row: what is known of the limits of models. models: how their ids begin; limits: fields of `Capabilities`."""
+    """A row: what is known of models; a later row that fits too has the last word.
+
+    hosts: whose models they are, `()` if the names say enough. models: how their ids begin.
+    limits: fields of `Capabilities`. quirks: fields of the wire's `Quirks`.
+    """
 
     hosts: tuple[str, ...]
     models: tuple[str, ...]
-    limits: dict[str, Any]
+    limits: dict[str, Any] = field(default_factory=dict)
+    quirks: dict[str, Any] = field(default_factory=dict)
+
+
+ASKING = 5.0  # seconds at most for what a server is asked ahead of a question
+ASK_AGAIN = 60.0  # seconds until one that was late is asked again
+
+
+class Told:
+    """What a server says of itself, asked ahead of a question: once, and at the cost of a moment.
+
+    A server that is late, fails or does not know such a question does no harm: the
+    question itself is answered or not, whatever this does. value: what was said, `nothing`
+    if the server does not know, None as long as nobody has asked.
+    """
+
+    def __init__(self, ask: Callable[[Deadline], Any], nothing: Any) -> None:
+        self.value: Any = None
+        self._ask, self._nothing, self._ask_after = ask, nothing, 0.0
+
+    def get(self, deadline: Deadline) -> Any:
+        """What the server said, asked for now if it was not before."""
+        if self.value is None and monotonic() >= self._ask_after:
+            try:
+                self.value = self._ask(Deadline(min(ASKING, deadline.require() / 4), deadline.limit))
+            except ProtocolError:
+                self.value = self._nothing
+            except APIError as exc:
+                if exc.status < 400 or exc.status in (404, 405, 501):
+                    self.value = self._nothing
+            except (TransportError, TruncatedError):
+                pass
+            except DeadlineError:
+                self._ask_after = monotonic() + ASK_AGAIN
+        return self._nothing if self.value is None else self.value
 
 
 class Target(Model):
@@ -165,12 +234,13 @@ class Target(Model):
     capabilities: what is known of it, read when first asked for; what is set here counts.
     """
 
-    def __init__(self, provider: HTTPProvider, id: str, quirks: Any) -> None:
+    def __init__(self, provider: HTTPProvider, id: str, wire: Any, quirks: Any) -> None:
         self.id = id
         self.name = f"{provider.name}/{id}"
         self.base_url = provider.base_url
         self.default_timeout = provider.timeout
         self._provider = provider
+        self._wire = wire
         self._quirks = quirks
         self._capabilities: Capabilities | None = None
         self._set = False
@@ -187,100 +257,115 @@ class Target(Model):
         self._capabilities, self._set = given, True
 
     def learned(self, request: Request, deadline: Deadline) -> Capabilities:
-        """The capabilities; before a request with pictures also what the server says of them."""
-        provider = self._provider
-        if self._set or "max_images_per_request" in provider.limits or not images_of(request.messages):
-            return self.capabilities
-        told = provider.describe(self.id, deadline)
-        if not self._set:  # by somebody else, meanwhile
-            self._capabilities = replace(provider.capabilities_of(self.id), **told)
+        """The capabilities, with what the server says of them where the request needs to know."""
+        if not self._set:
+            told = self._provider.describe(self.id, request, deadline)
+            if told and not self._set:  # by somebody else, meanwhile
+                self._capabilities = replace(
+                    self._provider.capabilities_of(self.id), **{**told, **self._provider.limits}
+                )
         return self.capabilities
 
-    def url(self, stream: bool) -> str:
-        """Where the question goes."""
-        return self._provider.base_url + str(self._provider.wire.PATH)
-
     def complete(self, request: Request, deadline: Deadline) -> Response:
-        wire, provider = self._provider.wire, self._provider
+        provider = self._provider
 
-        def ask(body: Any) -> Response:
-            payload = _http.do_json(provider.client, "POST", self.url(False), body, **provider.how(deadline))
-            response: Response = wire.decode(payload, self._quirks, request.schema)
+        def ask(wire: Any, quirks: Any, body: Any) -> Response:
+            url = provider.base_url + wire.path(self.id, False)
+            payload = _http.do_json(provider.client, "POST", url, body, **provider.how(deadline, wire))
+            response: Response = wire.decode(payload, quirks, request.schema)
             return response
 
         with Blaming(self):
-            return self._told(self._mended(request, False, ask), request)
+            response, wire, quirks = self._mended(request, False, ask)
+            return self._told(response, wire.warnings(request, quirks))
 
     def events(self, request: Request, deadline: Deadline) -> Iterator[StreamEvent]:
-        wire, provider = self._provider.wire, self._provider
+        provider = self._provider
 
-        def ask(body: Any) -> _http.Source:
-            how = provider.how(deadline)
-            url = self.url(True)
+        def ask(wire: Any, quirks: Any, body: Any) -> _http.Source:
+            how = provider.how(deadline, wire)
+            url = provider.base_url + wire.path(self.id, True)
             return _http.stream(provider.client, "POST", url, body, idle_timeout=provider.idle_timeout, **how)
 
-        decoder = wire.StreamDecoder(self._quirks, request.schema)
-        with Blaming(self, decoder):
-            with self._mended(request, True, ask) as source:
-                for deltas in _deltas(source, decoder, deadline):
+        with Blaming(self) as blaming:
+            source, wire, quirks = self._mended(request, True, ask)
+            with source:
+                blaming.decoder = decoder = wire.StreamDecoder(quirks, request.schema)
+                for deltas in _deltas(source, wire.FRAMING, decoder, deadline):
                     for delta in deltas:
                         source.beat()
                         yield delta
                 source.drain()
             yield from decoder.close()
             response = decoder.response()
-        yield Done(self._told(response, request))
+        yield Done(self._told(response, wire.warnings(request, quirks)))
 
-    def _mended(self, request: Request, stream: bool, ask: Callable[[Any], Any]) -> Any:
-        """Ask; a parameter that the server calls unsupported is mended, once, and remembered."""
-        wire, provider = self._provider.wire, self._provider
-        provider.ready()
+    def _mended(self, request: Request, stream: bool, ask: Callable[[Any, Any, Any], Any]) -> tuple[Any, Any, Any]:
+        """(what was asked for, the wire and the quirks with which it came).
+
+        What the server calls unsupported is mended, once; what will not change is remembered.
+        """
+        self._provider.ready()
         pictured = bool(images_of(request.messages))
+        wire, quirks = self._wire, self._quirks
         while True:
-            quirks = self._quirks
             body = wire.encode(request, self.id, quirks, target=self.name, stream=stream)
             try:
-                return ask(_json.dumps_sparingly(body) if pictured else body)
+                return ask(wire, quirks, _json.dumps_sparingly(body) if pictured else body), wire, quirks
             except APIError as exc:
                 found = wire.remedy(exc, body, quirks)
-                if found is None or found[0].partition("=")[0] in request.extra:
+                if found is not None and found.said.partition("=")[0] not in request.extra:
+                    quirks = _with(quirks, found)
+                    if found.lasting:
+                        self._quirks = _with(self._quirks, found)
+                elif self.rerouted(exc):
+                    wire, quirks = self._wire, self._quirks
+                else:
                     raise
-                self._quirks = replace(quirks, remedies={**quirks.remedies, found[0]: found[1]})
 
-    def _told(self, response: Response, request: Request) -> Response:
+    def rerouted(self, error: APIError) -> bool:
+        """Whether an error says that the model is asked over another wire, which it is from now on."""
+        return False
+
+    def _told(self, response: Response, warnings: tuple[str, ...]) -> Response:
         """The response with its target's name on it, and what was left out."""
         message = copied(response.message, origin=self.name)
-        warnings = response.warnings + self._provider.wire.warnings(request, self._quirks)
-        return copied(response, message=message, model=self.name, warnings=warnings)
+        return copied(response, message=message, model=self.name, warnings=response.warnings + warnings)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return self._provider.__reduce__()
 
 
+def _with(quirks: Any, remedy: Any) -> Any:
+    """Quirks with one more thing learned."""
+    return replace(quirks, remedies={**quirks.remedies, remedy.said: remedy.instead})
+
+
 class Blaming:
     """Errors that leave a target name it, hold no token, and carry what had arrived."""
 
-    __slots__ = ("_decoder", "_target")
+    __slots__ = ("_target", "decoder")
 
-    def __init__(self, target: Any, decoder: Any = None) -> None:
-        self._target, self._decoder = target, decoder
+    def __init__(self, target: Any) -> None:
+        self._target = target
+        self.decoder: Any = None
 
-    def __enter__(self) -> None:
-        pass
+    def __enter__(self) -> Blaming:
+        return self
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if isinstance(error, MajordomoError):
             error.target = error.target or self._target.name
-            if self._decoder is not None:
-                error.partial = error.partial or self._decoder.partial
+            if self.decoder is not None:
+                error.partial = error.partial or self.decoder.partial
             self._target._provider.blot(error)
 
 
-def _deltas(source: _http.Source, decoder: Any, deadline: Deadline) -> Iterator[list[Any]]:
+def _deltas(source: _http.Source, framing: str, decoder: Any, deadline: Deadline) -> Iterator[list[Any]]:
     """The deltas of a stream until its end; what goes wrong behind a finished answer does no harm."""
-    from .._events import EventDecoder
+    from .._events import DECODERS
 
-    events = EventDecoder()
+    events = DECODERS[framing]()
     feed, take = events.feed, decoder.feed
     finished = False
     try:

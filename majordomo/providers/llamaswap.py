@@ -7,27 +7,25 @@ has beside that is here: what runs, and unloading. Source: llama-swap of August 
 
 from __future__ import annotations
 
-from time import monotonic
 from urllib.parse import quote
 
-from ..deadline import Deadline
-from ..errors import APIError, ConfigError, DeadlineError, ProtocolError, TransportError, TruncatedError
-from ..llm import Capabilities
-from ._base import HTTPProvider, switch
+from ..errors import APIError, ConfigError
+from ..llm import Capabilities, images_of
+from ._base import HTTPProvider, Told, switch
 from .openai import OpenAI, model_rows
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ..deadline import Deadline
+    from ..llm import Request
     from ._base import Target
     from ._drawing import ImageTarget
 
 # llama-server decodes with stb_image: no WebP in most builds. Source: tools/mtmd.
 CAPABILITIES = Capabilities(allowed_image_mime=("image/png", "image/jpeg"))
 PLACEHOLDER_KEY = "no-key"
-ASKING = 5.0  # seconds at most for the list of models, ahead of a picture
-ASK_AGAIN = 60.0  # seconds until a list that was late is asked for again
 
 
 class LlamaSwap(HTTPProvider):
@@ -36,31 +34,16 @@ class LlamaSwap(HTTPProvider):
     def __init__(self, name: str, base_url: str, token: str | None, *, quirks: Any, **more: Any) -> None:
         super().__init__(name, base_url, token or PLACEHOLDER_KEY, **more)
         self._chat = _Chat(self, name, base_url + "/v1", self._token, quirks=quirks, **more)
-        self._sees: dict[str, bool | None] | None = None
-        self._ask_after = 0.0
+        self._sees = Told(self._asked, {})
         self.wire = self._chat.wire
 
     own_options = {"sd_extra_args": switch}
 
-    def describe(self, id: str, deadline: Deadline) -> dict[str, Any]:
-        """What `/v1/models` says of a model, asked once; a server without such a list says nothing.
-
-        A list that is late, or fails, costs a moment and nothing else: the question itself
-        is answered or not, whatever the list does.
-        """
-        if self._sees is None and monotonic() >= self._ask_after:
-            try:
-                self._listed(Deadline(min(ASKING, deadline.require() / 4), deadline.limit))
-            except ProtocolError:
-                self._sees = {}
-            except APIError as exc:
-                if exc.status < 400 or exc.status in (404, 405, 501):
-                    self._sees = {}
-            except (TransportError, TruncatedError):
-                pass
-            except DeadlineError:
-                self._ask_after = monotonic() + ASK_AGAIN
-        return {"max_images_per_request": 0} if (self._sees or {}).get(id) is False else {}
+    def describe(self, id: str, request: Request, deadline: Deadline) -> dict[str, Any]:
+        """What `/v1/models` says of a model's eyes, asked once; a server without such a list says nothing."""
+        if "max_images_per_request" in self.limits or not images_of(request.messages):
+            return {}
+        return {"max_images_per_request": 0} if self._sees.get(deadline).get(id) is False else {}
 
     def model(self, id: str) -> Target:
         """The bare target: OpenAI's client at `{base_url}/v1`."""
@@ -72,17 +55,22 @@ class LlamaSwap(HTTPProvider):
 
     def list_models(self, *, timeout: float | None = None) -> list[str]:
         """The ids of the models that are configured and listed (GET /v1/models)."""
-        return self._listed(timeout)
+        said, ids = self._listed(timeout)
+        self._sees.value = said
+        return ids
 
-    def _listed(self, timeout: float | Deadline | None) -> list[str]:
+    def _asked(self, deadline: Deadline) -> dict[str, bool | None]:
+        return self._listed(deadline)[0]
+
+    def _listed(self, timeout: float | Deadline | None) -> tuple[dict[str, bool | None], list[str]]:
+        """Whether each model sees, by its names, and their ids."""
         rows = model_rows(self.manage_json("GET", "/v1/models", timeout, "the list of models"), self.name)
         said = {id: _sees(row) for id, row in rows.items()}
         for id, row in rows.items():
             for alias in _aliases(row):
                 if isinstance(alias, str):
                     said.setdefault(alias, said[id])
-        self._sees = said
-        return list(rows)
+        return said, list(rows)
 
     def running(self, *, timeout: float | None = None) -> Any:
         """What runs now (GET /running), the JSON as it comes; its shape is no stable contract.
@@ -130,8 +118,8 @@ class _Chat(OpenAI):
         super().__init__(*given, **more)
         self._swap = swap
 
-    def describe(self, id: str, deadline: Deadline) -> dict[str, Any]:
-        return self._swap.describe(id, deadline)
+    def describe(self, id: str, request: Request, deadline: Deadline) -> dict[str, Any]:
+        return self._swap.describe(id, request, deadline)
 
 
 def _sees(row: dict[str, Any]) -> bool | None:

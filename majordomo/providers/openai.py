@@ -8,7 +8,7 @@ from __future__ import annotations
 from ..errors import ProtocolError
 from ..llm import Capabilities
 from ..wires import openai_chat
-from ._base import Family, HTTPProvider, Target, switch
+from ._base import Family, HTTPProvider, switch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -86,15 +86,7 @@ class OpenAI(HTTPProvider):
         super().__init__(name, base_url, token, **more)
         quirks = dict(quirks)
         self._sd_extra_args = quirks.pop("sd_extra_args", False)
-        self._quirks = openai_chat.Quirks(**{**QUIRKS_OF_HOST.get(self.host, {}), **quirks})
-        self._models: dict[str, Target] = {}
-
-    def model(self, id: str) -> Target:
-        """The bare target; what was learned of the model's parameters is kept with it."""
-        found = self._models.get(id)
-        if found is None:
-            found = self._models.setdefault(id, Target(self, id, self._quirks))
-        return found
+        self.quirks = {**QUIRKS_OF_HOST.get(self.host, {}), **quirks}
 
     def image_model(self, id: str) -> ImageTarget:
         """The bare target for drawing, at `/images/generations` and `/images/edits`."""

@@ -2,7 +2,8 @@
 
 A wire module has what `providers._base.Target` calls:
 
-    PATH                                             behind the base URL
+    FRAMING                                          of its streams: a key of `_events.DECODERS`
+    path(model, stream) -> str                       behind the base URL
     Quirks                                           how servers differ; `remedies` among them
     encode(request, model, quirks, *, target, stream) -> dict
     decode(payload, quirks, schema) -> Response      of a 2xx body
@@ -10,8 +11,8 @@ A wire module has what `providers._base.Target` calls:
                                                      `response()`; `finished`, `done`, `partial`
     raise_error(payload)                             the error that a 2xx body holds
     read_error(status, text)                         the body of any other status: message, code, param, wait
-    remedy(error, body, quirks)                      the parameter that the server calls unsupported
-    warnings(request, quirks)                        what the remedies do to a request
+    remedy(error, body, quirks) -> Remedy | None     what an error teaches about the request that met it
+    warnings(request, quirks)                        what of a request is not sent, or not as it is
 
 A module that draws (`openai_images`, `google_images`) has instead:
 
@@ -25,5 +26,5 @@ A module that draws (`openai_images`, `google_images`) has instead:
     warnings(request, quirks)                        what of a request is not sent, or not as it is
 
 What the wires share stands once, in `_shared`; what those of one vendor share, in
-`_openai_errors` and `_google_errors`.
+`_openai_errors` and `_google`.
 """

@@ -8,21 +8,41 @@ import os
 from base64 import b64encode
 
 from .. import _json
-from ..errors import APIError, ConfigError, ProtocolError
-from ..llm import Image, ToolCall
+from ..errors import APIError, ConfigError, ProtocolError, TruncatedError
+from ..llm import Image, Message, Response, Text, Thinking, ToolCall
+from ..model import TextDelta, ThinkingDelta, ToolCallDelta
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from dataclasses import dataclass
     from typing import Any, Optional
 
     from ..imagegen import ImageRequest
+    from ..llm import Part, Request, Usage
+    from ..model import Delta
 
     Facts = tuple[str, Optional[str], Optional[str], Optional[float]]
+else:
+    from .._frozen import dataclass
 
 MOST_CALLS = 1000  # of one answer
 THINK_OPEN = "<think>"
 THINK_CLOSE = "</think>"
 ARGUMENTS = "sd_cpp_extra_args"  # in `extra`: what goes to stable-diffusion.cpp alone
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """What an error of a server teaches about a request.
+
+    said: a parameter that the server does not take, or one value of it (`"effort=none"`).
+    instead: the name to send it under, None to leave it out. lasting: whether that holds
+    for later requests too.
+    """
+
+    said: str
+    instead: str | None = None
+    lasting: bool = True
 
 
 def base64_of(image: Image) -> str:
@@ -249,12 +269,138 @@ def split_think(text: str) -> tuple[str, str]:
     return (thinking + more_thinking).rstrip("\n"), said + more_said
 
 
+def response_of(
+    parts: list[Part],
+    reason: str,
+    usage: Usage,
+    raw: Any,
+    schema: Any,
+    refusal: str = "",
+    answer: str | None = None,
+) -> Response:
+    """The response that these parts are; with a schema also the value that its text holds.
+
+    answer: that text, where it is not all of the text. Raises TruncatedError for an answer
+    to a schema that was cut, ProtocolError for one that is no JSON.
+    """
+    message = Message("assistant", tuple(parts))
+    parsed = None
+    if schema is not None and reason not in ("refusal", "tool_calls"):
+        text = message.text if answer is None else answer
+        if reason in ("length", "content_filter"):
+            cut = "max_tokens" if reason == "length" else "content_filter"
+            raise TruncatedError(f"the answer to the schema was cut ({reason})", code=cut, partial=text)
+        try:
+            parsed = parse_json_answer(text)
+        except ProtocolError as exc:
+            exc.partial = text
+            raise
+    return Response(message, reason, usage, raw=raw, parsed=parsed, refusal=refusal)
+
+
 def parse_json_answer(text: str) -> Any:
     """The JSON of an answer to a schema, also within a fence; ProtocolError if it is none."""
     bare = text.strip()
     if bare.startswith("```") and bare.endswith("```") and "\n" in bare:
         bare = bare[bare.index("\n") : -3]
     return _json.loads(bare, "the answer to the schema")
+
+
+class Growing:
+    """An answer as its pieces come; each that is taken gives its deltas.
+
+    Parts stand in the order in which they began. A piece goes on with the part of its
+    `key` (a server's own number for it, say); without one, with the last part if that is of
+    its kind.
+    """
+
+    def __init__(self) -> None:
+        self.calls = ToolCalls()
+        self._parts: list[_Piece] = []
+        self._by_key: dict[Any, _Piece] = {}
+        self._said: list[str] = []
+
+    @property
+    def text(self) -> str:
+        """The text so far."""
+        return "".join(self._said)
+
+    def say(self, text: str, key: Any = None) -> list[Delta]:
+        """The answer goes on with this text."""
+        if not text:
+            return []
+        self._part(Text, key).pieces.append(text)
+        self._said.append(text)
+        return [TextDelta(text)]
+
+    def think(self, text: str, key: Any = None) -> list[Delta]:
+        """The thinking goes on with this text."""
+        if not text:
+            return []
+        self._part(Thinking, key).pieces.append(text)
+        return [ThinkingDelta(text)]
+
+    def sign(self, kind: type, signature: str, key: Any = None) -> None:
+        """Opaque data of the part of this key; of the last part of its kind without one. Later ones win."""
+        self._part(kind, key).signature = signature
+
+    def call(
+        self, index: Any, id: Any, name: Any, arguments: Any, *, signature: str | None = None, told: bool = True
+    ) -> list[Delta]:
+        """A tool call begins or goes on; `told` is False for what the reader knows already."""
+        position = self.calls.add(index, id, name, arguments)
+        if ("call", position) not in self._by_key:
+            self._by_key["call", position] = made = _Piece(ToolCall)
+            self._parts.append(made)
+        if signature is not None:
+            self._by_key["call", position].signature = signature
+        if arguments is not None and not isinstance(arguments, str):
+            arguments = json_text(arguments)
+        return [ToolCallDelta(position, *self.calls.name(position), arguments or "")] if told else []
+
+    def _part(self, kind: type, key: Any) -> _Piece:
+        found = self._by_key.get((kind, key)) if key is not None else self._parts[-1] if self._parts else None
+        if found is None or found.kind is not kind:
+            found = _Piece(kind)
+            self._parts.append(found)
+            if key is not None:
+                self._by_key[kind, key] = found
+        return found
+
+    def parts(self) -> list[Part]:
+        """The parts as they are now, with their signatures; those of nothing are left out."""
+        calls = iter(self.calls.finished())
+        found: list[Part] = []
+        for piece in self._parts:
+            if piece.kind is ToolCall:
+                call = next(calls)
+                signed = ToolCall(call.id, call.name, call.arguments, piece.signature, call.malformed)
+                found.append(call if piece.signature is None else signed)
+            elif piece.pieces or piece.signature is not None:
+                found.append(piece.kind("".join(piece.pieces), piece.signature))
+        return found
+
+
+class _Piece:
+    """A part that grows."""
+
+    __slots__ = ("kind", "pieces", "signature")
+
+    def __init__(self, kind: Any) -> None:
+        self.kind = kind
+        self.pieces: list[str] = []
+        self.signature: str | None = None
+
+
+def instructed(request: Request, *words: str) -> str:
+    """The system prompt with further instructions behind it, `""` if there is nothing to say."""
+    return "\n\n".join([text for text in (request.system, *words) if text])
+
+
+def call_in_words(choice: str) -> str:
+    """An instruction to call a tool, for servers that cannot be made to. choice: `required` or a name."""
+    which = "one of the tools" if choice == "required" else f"the tool {choice}"
+    return f"Do not answer in text. Call {which}."
 
 
 def error_object(payload: Any) -> dict[str, Any] | None:

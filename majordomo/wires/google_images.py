@@ -5,10 +5,10 @@ Source: google-genai 3.4 of November 2026 (`types.ImageConfig`, `types.FinishRea
 
 from __future__ import annotations
 
-from ..errors import APIError, ConfigError, MajordomoError, ProtocolError, UnsupportedError
+from ..errors import APIError, MajordomoError, ProtocolError, UnsupportedError
 from ..llm import Image, merge
-from ._google_errors import WITHHELD, raise_error, rows_of
-from ._google_errors import read_error as read_error
+from ._google import WITHHELD, place, raise_error, rows_of
+from ._google import read_error as read_error
 from ._shared import base64_of, one_line, text_of, told_of_arguments, without_arguments
 
 TYPE_CHECKING = False
@@ -32,13 +32,7 @@ class Quirks:
 
 def path(request: ImageRequest, model: str) -> str:
     """Where the request goes, behind the base URL. Raises ConfigError for a model's name that leads elsewhere."""
-    from urllib.parse import quote
-
-    steps = model.split("/")
-    if not all(steps) or {".", ".."} & set(steps):
-        raise ConfigError("a model's name is a word, or models/ and a word")
-    prefix = "" if steps[0] in ("models", "tunedModels") and len(steps) > 1 else "models/"
-    return f"/{prefix}{quote(model, safe='/', errors='replace')}:generateContent"
+    return place(model, "generateContent")
 
 
 def encode(request: ImageRequest, model: str, quirks: Quirks) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from ..errors import APIError, ConfigError, ProtocolError, TruncatedError, Unsup
 from ..llm import Image, Message, Response, Text, Thinking, ToolCall, ToolResult, Usage, merge
 from ..model import TextDelta, ThinkingDelta, ToolCallDelta
 from ._shared import (
+    Remedy,
     ThinkSplitter,
     ToolCalls,
     count_of,
@@ -39,7 +40,12 @@ if TYPE_CHECKING:
 else:
     from .._frozen import dataclass, field
 
-PATH = "/chat/completions"
+FRAMING = "sse"
+
+
+def path(model: str, stream: bool) -> str:
+    """Where a question goes, behind the base URL."""
+    return "/chat/completions"
 
 
 def read_error(status: int, text: str) -> Facts:
@@ -554,7 +560,7 @@ _UNSUPPORTED = (
 )
 
 
-def remedy(error: APIError, body: dict[str, Any], quirks: Quirks) -> tuple[str, str | None] | None:
+def remedy(error: APIError, body: dict[str, Any], quirks: Quirks) -> Remedy | None:
     """The parameter of `body` that an error calls unsupported, and the name to send instead (None: leave it out).
 
     None if the error is about something else, about what cannot be left out, or about
@@ -570,9 +576,9 @@ def remedy(error: APIError, body: dict[str, Any], quirks: Quirks) -> tuple[str, 
         return None
     if error.code == "unsupported_value" and param == "reasoning_effort":
         said = f"{param}={body[param]}"  # other levels may be taken
-        return None if said in quirks.remedies else (said, None)
+        return None if said in quirks.remedies else Remedy(said)
     instead = _OTHER_NAME.get(param)
-    return param, None if instead in body or instead in quirks.remedies else instead
+    return Remedy(param, None if instead in body or instead in quirks.remedies else instead)
 
 
 def warnings(request: Request, quirks: Quirks) -> tuple[str, ...]:

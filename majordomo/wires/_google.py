@@ -1,4 +1,4 @@
-"""The errors of Google's Gemini API, whichever of its wires is spoken.
+"""What both wires of Google's Gemini API share: where a model is asked, and how errors are told.
 
 Google tells much in `details` that elsewhere stands in headers or codes: which key is
 wrong, how long to wait, which quota is used up. Source: google-genai 3.4 of November
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 
+from ..errors import ConfigError
 from ._shared import error_in, error_object, inner_error, text_of
 
 TYPE_CHECKING = False
@@ -61,6 +62,17 @@ _PATTERNS = (
     (r"function calling is not enabled", "tools_not_supported"),
     (r"json mode is not enabled", "schema_not_supported"),
 )
+
+
+def place(model: str, verb: str) -> str:
+    """Where a model is asked, behind the base URL. Raises ConfigError for a model's name that leads elsewhere."""
+    from urllib.parse import quote
+
+    steps = model.split("/")
+    if not all(steps) or {".", ".."} & set(steps):
+        raise ConfigError("a model's name is a word, or models/ and a word")
+    prefix = "" if steps[0] in ("models", "tunedModels") and len(steps) > 1 else "models/"
+    return f"/{prefix}{quote(model, safe='/', errors='replace')}:{verb}"
 
 
 def raise_error(payload: Any, partial: str = "") -> None:

@@ -1,0 +1,226 @@
+"""A conversation as servers take it, whatever order it was kept in.
+
+What servers refuse is put right here, once for all wires: two messages of one role in a
+row, texts of nothing, results that come late, twice or without their call, calls that
+nobody answered, ids that come twice or are too odd. Thinking and signatures are left out
+unless the receiver gave them. The caller's messages stay as they are.
+"""
+
+from __future__ import annotations
+
+from ..errors import UnsupportedError
+from ..llm import Image, Text, Thinking, ToolCall, ToolResult
+from ._shared import sendable_id
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from dataclasses import dataclass, field
+
+    from ..llm import Message, Part
+
+    Place = tuple[int, int]  # of a part: its message, its position there
+else:
+    from .._frozen import dataclass, field
+
+UNANSWERED = "There is no result: the call was not carried out."
+NO_OUTPUT = "(no output)"
+SEE_IMAGES = "The result is in the images that follow."
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a tool gave. id, name: of its call, as sent. parts: texts that are not empty, and images."""
+
+    id: str
+    name: str
+    parts: tuple[Text | Image, ...] = ()
+    is_error: bool = False
+
+    @property
+    def text(self) -> str:
+        """The texts, joined."""
+        return "".join([part.text for part in self.parts if isinstance(part, Text)])
+
+    @property
+    def images(self) -> list[Image]:
+        """The pictures among the parts."""
+        return [part for part in self.parts if isinstance(part, Image)]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What one side says at a stretch.
+
+    role: `user` or `assistant`; neighbours differ, save where answers stand between.
+    parts: none of them an empty text, save one that is signed, or a turn of nothing else.
+    answers: to the calls among an assistant's parts, in their order, one for each; they
+    come before whatever else follows.
+    """
+
+    role: str
+    parts: list[Part] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        """The texts, joined."""
+        return "".join([part.text for part in self.parts if isinstance(part, Text)])
+
+    @property
+    def thinking(self) -> str:
+        """The thinking, joined."""
+        return "".join([part.text for part in self.parts if isinstance(part, Thinking)])
+
+    @property
+    def calls(self) -> list[ToolCall]:
+        """The tool calls among the parts."""
+        return [part for part in self.parts if isinstance(part, ToolCall)]
+
+
+def arranged(messages: Sequence[Message], target: str) -> list[Turn]:
+    """The turns of a conversation for a receiver, whose name tells what is its own.
+
+    Raises UnsupportedError for a call or for thinking that stands in a user's message.
+    """
+    found: list[Turn] = []
+    results, lost = _matched(messages)
+    ids: set[str] = set()
+    answered = False  # whether results came since the last turn began
+    for m, message in enumerate(messages):
+        if message.role == "assistant":
+            parts, answers = _spoken(m, message, message.origin == target, results, ids)
+            if parts:
+                _add(found, Turn("assistant", parts, answers), answered)
+                answered = False
+        heard = _heard(m, message, lost)
+        if heard:
+            _add(found, Turn("user", heard), False)
+        answered = answered or any(isinstance(part, ToolResult) for part in message.parts)
+    return found or [Turn("user", [Text("")])]
+
+
+def _matched(messages: Sequence[Message]) -> tuple[dict[Place, list[ToolResult]], set[Place]]:
+    """The results of each call, by the call's place, and the places of results without one.
+
+    A result belongs to the last call of its id before it; where one message has several
+    of that id, each has a result of its own, in their order.
+    """
+    results: dict[Place, list[ToolResult]] = {}
+    lost: set[Place] = set()
+    calls: dict[str, list[Place]] = {}
+    for m, message in enumerate(messages):
+        for p, part in enumerate(message.parts):
+            if isinstance(part, ToolCall):
+                same = calls.get(part.id, [])
+                calls[part.id] = [*same, (m, p)] if same and same[0][0] == m else [(m, p)]
+            elif isinstance(part, ToolResult):
+                places = calls.get(part.call_id)
+                if places is None:
+                    lost.add((m, p))
+                    continue
+                free = [place for place in places if place not in results]
+                results.setdefault(free[0] if free else places[-1], []).append(part)
+    return results, lost
+
+
+def _spoken(
+    m: int, message: Message, own: bool, results: dict[Place, list[ToolResult]], ids: set[str]
+) -> tuple[list[Part], list[Answer]]:
+    """What an assistant's message says to this receiver, and the answers to its calls."""
+    parts: list[Part] = []
+    answers: list[Answer] = []
+    for p, part in enumerate(message.parts):
+        if isinstance(part, ToolCall):
+            call = _sent(part, own, ids)
+            parts.append(call)
+            answers.append(_answer(call, results.get((m, p), [])))
+        elif isinstance(part, Thinking):
+            if own:
+                parts.append(part)
+        elif isinstance(part, Text):
+            kept = part if own or part.signature is None else Text(part.text)
+            if kept.text or kept.signature is not None:
+                parts.append(kept)
+        elif isinstance(part, Image):
+            parts.append(part)
+    return parts, answers
+
+
+def _sent(call: ToolCall, own: bool, ids: set[str]) -> ToolCall:
+    """A call with an id that servers take and no other call of the conversation has."""
+    id, number = sendable_id(call.id), 1
+    while id in ids:
+        number += 1
+        id = sendable_id(f"{call.id} {number}")
+    ids.add(id)
+    if id == call.id and (own or call.signature is None):
+        return call
+    return ToolCall(id, call.name, call.arguments, call.signature if own else None, call.malformed)
+
+
+def _answer(call: ToolCall, results: list[ToolResult]) -> Answer:
+    if not results:
+        return Answer(call.id, call.name, (Text(UNANSWERED),), True)
+    parts = [part for result in results for part in result.parts if isinstance(part, Image) or part.text]
+    return Answer(call.id, call.name, tuple(parts), any(result.is_error for result in results))
+
+
+def _heard(m: int, message: Message, lost: set[Place]) -> list[Part]:
+    """What a message tells the receiver as the user's words; a result without its call is told so."""
+    parts: list[Part] = []
+    for p, part in enumerate(message.parts):
+        if isinstance(part, ToolResult):
+            if (m, p) in lost:
+                parts.append(Text("The result of a tool that was called before:\n"))
+                parts += [inner for inner in part.parts if isinstance(inner, Image) or inner.text]
+        elif message.role != "assistant":
+            if isinstance(part, (ToolCall, Thinking)):
+                raise UnsupportedError(f"message {m}: a {type(part).__name__} cannot stand in a user message")
+            if not isinstance(part, Text) or part.text:
+                parts.append(part)
+    return parts
+
+
+def _add(found: list[Turn], turn: Turn, apart: bool) -> None:
+    """Put a turn behind the others; one of the same role goes on with the last, unless they are kept apart."""
+    if not found or apart or found[-1].role != turn.role:
+        found.append(turn)
+        return
+    last = found[-1]
+    parts = list(turn.parts)
+    first, before = parts[0], last.parts[-1]
+    if isinstance(first, Text) and isinstance(before, Text) and not (first.signature or before.signature):
+        last.parts.pop()
+        parts[0] = Text(f"{before.text}\n\n{first.text}")
+    last.parts.extend(parts)
+    last.answers.extend(turn.answers)
+
+
+def with_images_moved(turns: Iterable[Turn], only_errors: bool = False) -> list[Turn]:
+    """The turns without pictures in answers: they open what the user says next, with a word on whose they are."""
+    found: list[Turn] = []
+    waiting: list[Part] = []
+    for turn in turns:
+        if waiting:
+            if turn.role == "user":
+                turn = Turn("user", [*waiting, *turn.parts])
+            else:
+                found.append(Turn("user", waiting))
+            waiting = []
+        if any(answer.images for answer in turn.answers):
+            moved = [a if only_errors and not a.is_error else _without_images(a, waiting) for a in turn.answers]
+            turn = Turn(turn.role, turn.parts, moved)
+        found.append(turn)
+    if waiting:
+        found.append(Turn("user", waiting))
+    return found
+
+
+def _without_images(answer: Answer, waiting: list[Part]) -> Answer:
+    images = answer.images
+    if not images:
+        return answer
+    waiting.append(Text(f"Images returned by the tool {answer.name} ({answer.id}):"))
+    waiting.extend(images)
+    return Answer(answer.id, answer.name, (Text(answer.text or SEE_IMAGES),), answer.is_error)
