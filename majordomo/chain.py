@@ -35,7 +35,7 @@ from .model import Done, ImageModel, Model, TextDelta
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from dataclasses import dataclass
+    from dataclasses import dataclass, replace
     from typing import Any, Callable
 
     from .health import MemoryHealth
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from .llm import Request
     from .model import StreamEvent
 else:
-    from ._frozen import dataclass
+    from ._frozen import dataclass, replace
 
 __all__ = ["Chain", "ImageChain", "Policy"]
 
@@ -163,19 +163,24 @@ class Chain(_Targets, Model):  # type: ignore[override]  # capabilities are comp
     @staticmethod
     def _fitted(request: Request, target: Any, limit: Deadline, deadline: Deadline) -> tuple[Request, tuple[str, ...]]:
         pictured = bool(images_of(request.messages))
-        if not (pictured or request.tools or request.schema is not None):
+        thinks = request.reasoning not in (None, "off")
+        if not (pictured or thinks or request.tools or request.schema is not None):
             return request, ()
         capabilities = _learned(target, request, limit)
         if request.tools and capabilities.tools is False:
             raise UnsupportedError("the target takes no tools")
         if request.schema is not None and capabilities.structured_output is False:
             raise UnsupportedError("the target answers to no schema")
+        told: tuple[str, ...] = ()
+        if thinks and capabilities.thinking is False:
+            request = replace(request, reasoning=None)
+            told = ("reasoning: left out, for the target does not think",)
         if not pictured:
-            return request, ()
+            return request, told
         from . import media
 
         fitted = media.normalize(request, capabilities, deadline.require)
-        return fitted, media.changes(request, fitted)
+        return fitted, (*told, *media.changes(request, fitted))
 
 
 class ImageChain(_Targets, ImageModel):  # type: ignore[override]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from majordomo._events import EventDecoder
+from majordomo._events import EventDecoder, LineDecoder
 from majordomo.errors import ProtocolError
 
 RECORDED = sorted((Path(__file__).parent / "data" / "events").glob("*.sse"))
@@ -236,3 +236,40 @@ def test_much_in_small_pieces(lead, piece):
         decoder.feed(piece)
         assert time.process_time() - begun < 2  # joined anew for each piece it would be minutes
     decoder.close()
+
+
+# JSON line by line. name: (the bytes of a stream, its lines)
+LINES = {
+    "nothing": (b"", []),
+    "two": (b'{"a":1}\n{"b":2}\n', [b'{"a":1}', b'{"b":2}']),
+    "CRLF": (b'{"a":1}\r\n{"b":2}\r\n', [b'{"a":1}', b'{"b":2}']),
+    "blank lines": (b'\n\n{"a":1}\n \n\r\n{"b":2}\n', [b'{"a":1}', b'{"b":2}']),
+    "BOM": (BOM + b'{"a":1}\n', [b'{"a":1}']),
+    "no end of line": (b'{"a":1}\n{"b":2}', [b'{"a":1}', b'{"b":2}']),
+    "cut in a line": (b'{"a":1}\n{"b":', [b'{"a":1}', b'{"b":']),
+    "characters of several bytes": ('{"a":"é€😀"}\n'.encode(), ['{"a":"é€😀"}'.encode()]),
+    "line ends of Unicode are data": ('{"a":"\u2028"}\n'.encode(), ['{"a":"\u2028"}'.encode()]),
+    "no JSON": (b"something broke\n", [b"something broke"]),
+    "bytes that are no UTF-8 stay": (b"\xff\xfe\n", [b"\xff\xfe"]),
+}
+
+
+@pytest.mark.parametrize("name", LINES)
+@pytest.mark.parametrize("size", [1, 2, 3, 1000])
+def test_lines(name, size):
+    """Lines are told apart whatever the pieces in which they come."""
+    data, expected = LINES[name]
+    decoder, found = LineDecoder(), []
+    for at in range(0, len(data), size):
+        found += decoder.feed(data[at : at + size])
+    found += decoder.close()
+    assert found == [("", line) for line in expected]
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+def test_a_web_page_is_no_lines(size):
+    """A web page where lines of JSON were asked for is an error that says so."""
+    page, decoder = b"\n <html>Sign in</html>", LineDecoder()
+    with pytest.raises(ProtocolError, match="web page"):
+        for at in range(0, len(page), size):
+            decoder.feed(page[at : at + size])

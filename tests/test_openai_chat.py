@@ -41,6 +41,7 @@ from majordomo._events import EventDecoder
 from majordomo.llm import Response, Usage
 from majordomo.testing import FakeServer, Status
 from majordomo.wires import openai_chat as wire
+from majordomo.wires._shared import Remedy
 
 DATA = Path(__file__).parent / "data" / "openai_chat"
 FILES = json.loads((DATA / "expect.json").read_text("utf-8"))["files"]
@@ -818,11 +819,12 @@ def test_pictures_of_results_come_behind_all_results():
         sent = wire.encode(Request([user("Go"), calls, *results, user("Thanks"), assistant("Yes.")]), "m", LOOKALIKE)[
             "messages"
         ]
-        assert [m["role"] for m in sent] == ["user", "assistant", "tool", "tool", "user", "user", "assistant"]
+        assert [m["role"] for m in sent] == ["user", "assistant", "tool", "tool", "user", "assistant"]
         assert sent[2] == {"role": "tool", "tool_call_id": "a", "content": "one"}
         assert sent[3]["content"]  # a result of pictures alone is not empty
         shown = sent[4]["content"]
-        assert [part["type"] for part in shown] == ["text", "image_url", "text", "image_url"]
+        assert [part["type"] for part in shown] == ["text", "image_url", "text", "image_url", "text"]
+        assert shown[4]["text"] == "Thanks"
         assert "draw" in shown[0]["text"]
         assert "plot" in shown[2]["text"]
 
@@ -850,7 +852,7 @@ def test_ids_are_made_sendable():
 def test_arguments_are_sent_as_json_text():
     """Arguments go back as the text of a JSON object, `{}` where the model had sent none, or nonsense."""
     calls = (ToolCall("a", "f", {"x": "é"}), ToolCall("b", "f"), ToolCall("c", "f", {}, malformed='{"x": '))
-    (message,) = wire.encode(Request([assistant(*calls)]), "m", LOOKALIKE)["messages"]
+    message = wire.encode(Request([assistant(*calls)]), "m", LOOKALIKE)["messages"][0]
     texts = [call["function"]["arguments"] for call in message["tool_calls"]]
     assert [json.loads(text) for text in texts] == [{"x": "é"}, {}, {}]
     assert message["content"] is None
@@ -863,9 +865,8 @@ def test_an_error_of_a_tool_is_said_in_words():
         (tool_result("a", "fine"), "fine"),
         (tool_result("a"), ""),
     ):
-        assert wire.encode(Request([result]), "m", LOOKALIKE)["messages"] == [
-            {"role": "tool", "tool_call_id": "a", "content": text}
-        ]
+        sent = wire.encode(Request([assistant(ToolCall("a", "f")), result]), "m", LOOKALIKE)["messages"]
+        assert sent[1:] == [{"role": "tool", "tool_call_id": "a", "content": text}]
 
 
 def test_pictures_of_an_assistant_cannot_be_sent():
@@ -879,7 +880,7 @@ def test_an_assistant_message_of_nothing_is_left_out():
     sent = wire.encode(
         Request([user("a"), assistant(), user("b"), assistant(Thinking("hm")), user("c")]), "m", LOOKALIKE
     )
-    assert [m["content"] for m in sent["messages"]] == ["a", "b", "c"]
+    assert [m["content"] for m in sent["messages"]] == ["a\n\nb\n\nc"]
 
 
 @pytest.mark.parametrize(
@@ -1098,7 +1099,8 @@ REMEDIES = [
 def test_remedy(name, body, mended):
     """An error that names an unsupported parameter of the body is mended, no other one is."""
     message, code, param, _ = wire.read_error(FILES[name]["status"], BODIES[name].decode())
-    assert wire.remedy(APIError(FILES[name]["status"], message, code, param=param), body, LOOKALIKE) == mended
+    error = APIError(FILES[name]["status"], message, code, param=param)
+    assert wire.remedy(error, body, LOOKALIKE) == (mended and Remedy(*mended))
 
 
 # What servers say in words alone of a body {"temperature", "max_completion_tokens", "stop"}.
@@ -1120,7 +1122,7 @@ def test_remedy_by_words(message, mended):
     """A parameter that is called unsupported is mended; one whose value is wrong is the caller's to know."""
     body = {"temperature": 5, "max_completion_tokens": 9, "stop": ["a"] * 5}
     found, code, param, _ = wire.read_error(400, json.dumps({"error": {"message": message}}))
-    assert wire.remedy(APIError(400, found, code, param=param), body, LOOKALIKE) == mended
+    assert wire.remedy(APIError(400, found, code, param=param), body, LOOKALIKE) == (mended and Remedy(*mended))
 
 
 def test_remedy_of_fastapi():
@@ -1130,7 +1132,7 @@ def test_remedy_of_fastapi():
     ]
     found, code, param, _ = wire.read_error(422, json.dumps({"detail": detail}))
     error = APIError(422, found, code, param=param)
-    assert wire.remedy(error, {"max_completion_tokens": 9}, LOOKALIKE) == ("max_completion_tokens", "max_tokens")
+    assert wire.remedy(error, {"max_completion_tokens": 9}, LOOKALIKE) == Remedy("max_completion_tokens", "max_tokens")
 
 
 # --- over HTTP

@@ -53,6 +53,8 @@ FOREIGN = {
     "LLM_MODEL_NAME": "meta-llama/Llama-3.1-8B",
 }
 
+BUILT_IN = ["anthropic", "foreman", "gemini", "google", "llama-swap", "ollama", "ollama-cloud", "openai"]
+
 
 class Watched(Mapping):
     """An environment that notes what is read of it; `*` is a listing."""
@@ -407,7 +409,7 @@ def test_a_provider_is_registered_as_itself_or_by_its_dsn(given):
     registry = Registry({})
     registry.register_provider("My_Box", given)
     assert names(registry.parse("my-box/x")) == ["mine/x" if isinstance(given, Mine) else "my-box/x"]
-    assert registry.providers() == ["gemini", "google", "llama-swap", "my-box", "openai"]
+    assert registry.providers() == sorted([*BUILT_IN, "my-box"])
 
 
 def test_a_bad_dsn_is_refused_when_it_is_registered():
@@ -457,7 +459,7 @@ def test_wrong_use_is_an_error_of_ours(misuse):
         ("bx/x", "did you mean box?"),
         ("zzz/x", "set LLM_ZZZ=SCHEME://TOKEN@HOST"),
         ("my_zzz/x", "set LLM_MY_ZZZ=SCHEME://TOKEN@HOST"),
-        ("zzz/x", "known are box, gemini, google, llama-swap, openai"),
+        ("zzz/x", f"known are {', '.join(sorted([*BUILT_IN, 'box']))};"),
         ("thnking", "did you mean thinking?"),
         ("quik", "did you mean quick?"),
         ("openai", "write openai/MODEL"),
@@ -477,7 +479,7 @@ def test_an_unknown_name_is_answered_with_the_nearest_known(spec, hint):
     ("value", "hint"),
     [
         ("opnai://h", "did you mean openai?"),
-        ("zzz://h", "known are gemini, google, llama-swap, llama-swaps, openai"),
+        ("zzz://h", f"known are {', '.join(sorted([*BUILT_IN, 'llama-swaps', 'openai-responses']))}"),
         ("https://h/v1", "write openai://TOKEN@HOST"),
         ("http://h/v1", "write openai+http://TOKEN@HOST"),
     ],
@@ -646,7 +648,7 @@ def test_listing_shows_names_and_never_values():
     registry = Registry({**environ, "LLM_MY_BOX": f"openai://{SECRET}@h", "LLM_FAST": "my-box/a"})
     registry.register_provider("Coded", Mine())
     registry.register_alias("Quick", "coded/a")
-    assert registry.providers() == ["coded", "gemini", "google", "llama-swap", "my-box", "openai"]
+    assert registry.providers() == sorted([*BUILT_IN, "coded", "my-box"])
     assert registry.aliases() == ["fast", "quick"]
 
 
@@ -663,7 +665,7 @@ def test_whatever_is_listed_can_be_asked_for():
 def test_listing_survives_an_environment_of_odd_things():
     """Names and values that are no text are passed over."""
     registry = Registry({5: "x", "LLM_X": None, "LLM_Y": 5, "LLM_Z": b"openai://h", "LLM_\x00": "openai://h"})
-    assert registry.providers() == ["gemini", "google", "llama-swap", "openai"]
+    assert registry.providers() == BUILT_IN
     assert registry.aliases() == []
 
 

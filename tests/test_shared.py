@@ -8,8 +8,10 @@ import random
 import pytest
 
 from majordomo.errors import MajordomoError, ProtocolError
-from majordomo.llm import Image, ToolCall
+from majordomo.llm import Image, Text, Thinking, ToolCall
+from majordomo.model import TextDelta, ThinkingDelta
 from majordomo.wires import _shared
+from majordomo.wires._shared import Growing
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(64))
 
@@ -333,3 +335,57 @@ def test_a_flood_of_pieces_costs_no_more_with_each():
     with pytest.raises(ProtocolError, match="more than"):
         for number in range(2000):
             calls.add(number, f"id{number}", "g", "{}")
+
+
+# How an answer grows. Each row: what comes, the parts that stand at its end.
+GROWING = {
+    "nothing": ([], []),
+    "text": ([("say", "a"), ("say", ""), ("say", "b")], [Text("ab")]),
+    "in the order in which they began": (
+        [("think", "h"), ("think", "m"), ("say", "a"), ("think", "x"), ("say", "b")],
+        [Thinking("hm"), Text("a"), Thinking("x"), Text("b")],
+    ),
+    "by key": (
+        [("say", "a", 1), ("say", "b", 2), ("say", "c", 1), ("think", "x", 1)],
+        [Text("ac"), Text("b"), Thinking("x")],
+    ),
+    "signed": ([("think", "hm"), ("sign", Thinking, "sig")], [Thinking("hm", "sig")]),
+    "signed and nothing else": ([("sign", Thinking, "sig", 0), ("say", "a", 1)], [Thinking("", "sig"), Text("a")]),
+    "calls between texts": (
+        [("say", "a"), ("call", 0, "i", "f", '{"x"'), ("call", 0, None, None, ":1}"), ("say", "b")],
+        [Text("a"), ToolCall("i", "f", {"x": 1}), Text("b")],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", GROWING)
+def test_an_answer_grows(case):
+    """Parts stand in the order in which they began, and what is said is told at once."""
+    steps, parts = GROWING[case]
+    growing = Growing()
+    deltas = [delta for name, *given in steps for delta in getattr(growing, name)(*given) or ()]
+    assert growing.parts() == parts
+    said = "".join(given[0] for name, *given in steps if name == "say")
+    thought = "".join(given[0] for name, *given in steps if name == "think")
+    assert growing.text == said == "".join(delta.text for delta in deltas if isinstance(delta, TextDelta))
+    assert thought == "".join(delta.text for delta in deltas if isinstance(delta, ThinkingDelta))
+
+
+def test_a_call_that_is_signed():
+    """A signature rides on the call it came with, and silent pieces are not told."""
+    growing = Growing()
+    assert growing.call(0, "i", "f", {"x": 1}, signature="sig", told=False) == []
+    assert growing.parts() == [ToolCall("i", "f", {"x": 1}, "sig")]
+
+
+def test_an_answer_that_may_think_in_tags():
+    """Text may be held back until it is no tag; thinking in a field of its own ends that."""
+    growing = Growing(tags=True)
+    assert growing.say("<thi") == []
+    assert growing.say("nk>hm</think>so") == [ThinkingDelta("hm"), TextDelta("so")]
+    growing = Growing(tags=True)
+    assert growing.say("<thi") == []
+    assert growing.close() == [TextDelta("<thi")]
+    growing = Growing(tags=True)
+    growing.think("hm")
+    assert growing.say("<think>") == [TextDelta("<think>")]

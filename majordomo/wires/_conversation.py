@@ -78,10 +78,11 @@ class Turn:
         return [part for part in self.parts if isinstance(part, ToolCall)]
 
 
-def arranged(messages: Sequence[Message], target: str) -> list[Turn]:
+def arranged(messages: Sequence[Message], target: str, *, drawn: bool = False) -> list[Turn]:
     """The turns of a conversation for a receiver, whose name tells what is its own.
 
-    Raises UnsupportedError for a call or for thinking that stands in a user's message.
+    drawn: whether the wire has a place for an assistant's images. Raises UnsupportedError
+    where it has none, and for a call or thinking that stands in a user's message.
     """
     found: list[Turn] = []
     results, lost = _matched(messages)
@@ -89,6 +90,8 @@ def arranged(messages: Sequence[Message], target: str) -> list[Turn]:
     answered = False  # whether results came since the last turn began
     for m, message in enumerate(messages):
         if message.role == "assistant":
+            if not drawn and any(isinstance(part, Image) for part in message.parts):
+                raise UnsupportedError(f"message {m}: an assistant's images cannot be sent back on this wire")
             parts, answers = _spoken(m, message, message.origin == target, results, ids)
             if parts:
                 _add(found, Turn("assistant", parts, answers), answered)

@@ -6,8 +6,11 @@ Loaded with the first request that has tools or a schema which must be changed.
 
 from __future__ import annotations
 
+import re
+
 from .. import _json
 from ..errors import ConfigError, UnsupportedError
+from ._shared import text_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,11 +19,27 @@ if TYPE_CHECKING:
 
     Node = dict[str, Any]
 
-# Keywords whose value is a schema, a list of schemas, or schemas by name. Source: JSON Schema 2020-12.
+# Keywords whose values are schemas: one, a list of them, or schemas by name. Source: JSON Schema 2020-12.
 _ONE = ("items", "additionalProperties", "contains", "not", "if", "then", "else", "propertyNames")
-_LIST = ("anyOf", "oneOf", "allOf", "prefixItems")
+_LIST = ("anyOf", "oneOf", "allOf", "prefixItems", "items")
 _NAMED = ("properties", "$defs", "definitions", "patternProperties", "dependentSchemas")
 _DEEPEST = 100
+_MOST_REFERENCES = 10_000
+_ENDLESS = "the schema is nested too deeply, or holds itself"
+
+
+def _members(node: Node, each: Callable[[Any], Any]) -> Node:
+    """A copy of a node, in which `each` stands for every schema that is part of it."""
+    found = dict(node)
+    for name, value in node.items():
+        if isinstance(value, list):
+            if name in _LIST:
+                found[name] = [each(inner) for inner in value]
+        elif name in _ONE:
+            found[name] = each(value)
+        elif name in _NAMED and isinstance(value, dict):
+            found[name] = {key: each(inner) for key, inner in value.items()}
+    return found
 
 
 def mapped(schema: Any, change: Callable[[Node], Node], depth: int = 0) -> Any:
@@ -32,67 +51,57 @@ def mapped(schema: Any, change: Callable[[Node], Node], depth: int = 0) -> Any:
     if not isinstance(schema, dict):
         return schema
     if depth > _DEEPEST:
-        raise ConfigError("the schema is nested too deeply, or holds itself")
-    node = dict(schema)
-    for name, value in schema.items():
-        if name in _NAMED and isinstance(value, dict):
-            node[name] = {key: mapped(inner, change, depth + 1) for key, inner in value.items()}
-        elif isinstance(value, list) and (name in _LIST or name == "items"):
-            node[name] = [mapped(inner, change, depth + 1) for inner in value]
-        elif name in _ONE:
-            node[name] = mapped(value, change, depth + 1)
-    return change(node)
+        raise ConfigError(_ENDLESS)
+    return change(_members(schema, lambda inner: mapped(inner, change, depth + 1)))
 
 
 def inlined(schema: Any) -> Any:
     """A copy in which every `$ref` into the schema itself is replaced by what it names.
 
-    Raises UnsupportedError for a recursive schema and for a reference that leads nowhere.
+    Raises UnsupportedError for a recursive schema and for a reference that leads nowhere,
+    ConfigError for one that is nested too deeply or grows beyond all measure.
     """
-    return _inlined(schema, schema, (), 0)
+    return _Inliner(schema).inlined(schema, (), 0)
 
 
-def _inlined(schema: Any, root: Any, path: tuple[str, ...], depth: int) -> Any:
-    if isinstance(schema, list):
-        return [_inlined(inner, root, path, depth + 1) for inner in schema]
-    if not isinstance(schema, dict):
-        return schema
-    if depth > 2 * _DEEPEST:
-        raise ConfigError("the schema is nested too deeply, or holds itself")
-    reference = schema.get("$ref")
-    if isinstance(reference, str):
-        if reference in path:
-            raise UnsupportedError("the schema refers to itself, which the target does not take")
-        named = _inlined(_found(root, reference), root, (*path, reference), depth + 1)
-        beside = {name: value for name, value in schema.items() if name != "$ref"}
-        return {**named, **_inlined(beside, root, path, depth + 1)} if isinstance(named, dict) else named
-    return {
-        name: _values(value, root, path, depth)
-        if name in _NAMED
-        else _inlined_if_schema(name, value, root, path, depth)
-        for name, value in schema.items()
-        if name not in ("$defs", "definitions")
-    }
+class _Inliner:
+    """One schema whose references are being replaced."""
 
+    def __init__(self, root: Any) -> None:
+        self._root = root
+        self._left = _MOST_REFERENCES
 
-def _values(value: Any, root: Any, path: tuple[str, ...], depth: int) -> Any:
-    if not isinstance(value, dict):
-        return value
-    return {key: _inlined(inner, root, path, depth + 1) for key, inner in value.items()}
+    def inlined(self, schema: Any, path: tuple[str, ...], depth: int) -> Any:
+        """path: the references that led here."""
+        if not isinstance(schema, dict):
+            return schema
+        if depth > _DEEPEST:
+            raise ConfigError(_ENDLESS)
+        reference = schema.get("$ref")
+        if isinstance(reference, str):
+            if reference in path:
+                raise UnsupportedError("the schema refers to itself, which the target does not take")
+            self._left -= 1
+            if not self._left:
+                raise ConfigError("the schema holds too many references")
+            named = self.inlined(self._found(reference), (*path, reference), depth + 1)
+            beside = {name: value for name, value in schema.items() if name != "$ref"}
+            more = self._inside(beside, path, depth)
+            return {**named, **more} if isinstance(named, dict) else named
+        return self._inside(schema, path, depth)
 
+    def _inside(self, node: Node, path: tuple[str, ...], depth: int) -> Node:
+        kept = {name: value for name, value in node.items() if name not in ("$defs", "definitions")}
+        return _members(kept, lambda inner: self.inlined(inner, path, depth + 1))
 
-def _inlined_if_schema(name: str, value: Any, root: Any, path: tuple[str, ...], depth: int) -> Any:
-    return _inlined(value, root, path, depth + 1) if name in _ONE or name in _LIST else value
-
-
-def _found(root: Any, reference: str) -> Any:
-    """What a reference names: `#`, or `#/` and a path from the root."""
-    place = root if reference == "#" or reference.startswith("#/") else None
-    for step in reference[2:].split("/") if reference != "#" else ():
-        place = place.get(step.replace("~1", "/").replace("~0", "~")) if isinstance(place, dict) else None
-    if place is None:
-        raise UnsupportedError("the schema refers to something that is not in it")
-    return place
+    def _found(self, reference: str) -> Any:
+        """What a reference names: `#`, or `#/` and a path from the root."""
+        place = self._root if reference == "#" or reference.startswith("#/") else None
+        for step in reference[2:].split("/") if reference != "#" else ():
+            place = place.get(step.replace("~1", "/").replace("~0", "~")) if isinstance(place, dict) else None
+        if place is None:
+            raise UnsupportedError("the schema refers to something that is not in it")
+        return place
 
 
 def described(node: Node, names: Iterable[str]) -> Node:
@@ -109,3 +118,37 @@ def in_words(schema: Any) -> str:
     """An instruction to answer to a schema, for servers that cannot be made to."""
     text = _json.dumps(schema, "the schema")
     return f"Answer with one JSON value and nothing around it. It must follow this JSON Schema:\n{text}"
+
+
+def name_of(schema: Node) -> str:
+    """A name for a schema, from its title, of the characters that servers take."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", text_of(schema.get("title")))[:64] or "answer"
+
+
+def is_strict(schema: Any) -> bool:
+    """Whether a schema keeps the rules of OpenAI's strict mode: closed objects, every property required."""
+    try:
+        return _is_strict(schema, True)
+    except RecursionError:
+        raise ConfigError(_ENDLESS) from None
+
+
+def _is_strict(schema: Any, root: bool = False) -> bool:
+    if isinstance(schema, list):
+        return all(map(_is_strict, schema))
+    if not isinstance(schema, dict):
+        return True
+    if root and schema.get("type") != "object":
+        return False
+    if schema.get("type") == "object" or "properties" in schema:
+        properties = schema.get("properties", {})
+        required = schema.get("required", [])
+        if not isinstance(properties, dict) or not isinstance(required, list):
+            return False
+        if schema.get("additionalProperties") is not False or not all(isinstance(name, str) for name in required):
+            return False
+        if set(required) != set(properties):
+            return False
+        if not all(map(_is_strict, properties.values())):
+            return False
+    return all(_is_strict(inner) for name, inner in schema.items() if name != "properties")

@@ -311,11 +311,12 @@ class Growing:
 
     Parts stand in the order in which they began. A piece goes on with the part of its
     `key` (a server's own number for it, say); without one, with the last part if that is of
-    its kind.
+    its kind. tags: the server may think in a leading `<think>` block, see `ThinkSplitter`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tags: bool = False) -> None:
         self.calls = ToolCalls()
+        self._splitter = ThinkSplitter() if tags else None
         self._parts: list[_Piece] = []
         self._by_key: dict[Any, _Piece] = {}
         self._said: list[str] = []
@@ -327,14 +328,35 @@ class Growing:
 
     def say(self, text: str, key: Any = None) -> list[Delta]:
         """The answer goes on with this text."""
+        if self._splitter is None:
+            return self._said_more(text, key)
+        thought, said = self._splitter.feed(text)
+        if said:  # from here on all is text
+            self._splitter = None
+        return self._thought_more(thought, key) + self._said_more(said, key)
+
+    def think(self, text: str, key: Any = None) -> list[Delta]:
+        """The thinking, which has a field of its own here, goes on with this text; tags are text from now on."""
+        if not text:
+            return []
+        return self._thought_more(text, key) + self.close(key)
+
+    def close(self, key: Any = None) -> list[Delta]:
+        """What was held back because it might have been a tag."""
+        splitter, self._splitter = self._splitter, None
+        if splitter is None:
+            return []
+        thought, said = splitter.close()
+        return self._thought_more(thought, key) + self._said_more(said, key)
+
+    def _said_more(self, text: str, key: Any) -> list[Delta]:
         if not text:
             return []
         self._part(Text, key).pieces.append(text)
         self._said.append(text)
         return [TextDelta(text)]
 
-    def think(self, text: str, key: Any = None) -> list[Delta]:
-        """The thinking goes on with this text."""
+    def _thought_more(self, text: str, key: Any) -> list[Delta]:
         if not text:
             return []
         self._part(Thinking, key).pieces.append(text)

@@ -10,19 +10,17 @@ from __future__ import annotations
 import re
 
 from .. import _json
-from ..errors import APIError, ConfigError, ProtocolError, TruncatedError, UnsupportedError
-from ..llm import Image, Message, Response, Text, Thinking, ToolCall, ToolResult, Usage, merge
-from ..model import TextDelta, ThinkingDelta, ToolCallDelta
+from ..errors import APIError, ProtocolError, TruncatedError, UnsupportedError
+from ..llm import Image, Text, Thinking, ToolCall, Usage, merge
+from ..model import Done, replay
+from ._conversation import arranged, with_images_moved
 from ._shared import (
+    Growing,
     Remedy,
-    ThinkSplitter,
-    ToolCalls,
     count_of,
     data_url,
     error_object,
-    json_text,
-    parse_json_answer,
-    sendable_id,
+    response_of,
     split_think,
     text_of,
     tool_call,
@@ -34,8 +32,9 @@ if TYPE_CHECKING:
     from dataclasses import dataclass, field
     from typing import Any
 
-    from ..llm import Part, Request
+    from ..llm import Part, Request, Response
     from ..model import Delta
+    from ._conversation import Turn
     from ._shared import Facts
 else:
     from .._frozen import dataclass, field
@@ -128,84 +127,46 @@ def _encode_messages(request: Request, quirks: Quirks, target: str) -> list[dict
     found: list[dict[str, Any]] = []
     if request.system:
         found.append({"role": "developer" if quirks.official else "system", "content": request.system})
-    names: dict[str, str] = {}
-    pictures: list[dict[str, Any]] = []
-    for position, message in enumerate(request.messages):
-        results = [part for part in message.parts if isinstance(part, ToolResult)]
-        for result in results:
-            found.append(_encode_result(result))
-            images = [part for part in result.parts if isinstance(part, Image)]
-            if images:
-                name = names.get(result.call_id, "a tool")
-                id = sendable_id(result.call_id)
-                pictures.append({"type": "text", "text": f"Images returned by the tool {name} ({id}):"})
-                pictures += [_encode_part(image) for image in images]
-        if len(results) == len(message.parts) and results:
-            continue
-        if pictures:  # only behind all tool messages of the turn may something else come
-            found.append({"role": "user", "content": pictures})
-            pictures = []
-        if message.role == "assistant":
-            names.update({part.id: part.name for part in message.parts if isinstance(part, ToolCall)})
-            encoded = _encode_assistant(message, position, quirks, target)
-        else:
-            encoded = _encode_user(message)
+    for turn in with_images_moved(arranged(request.messages, target)):
+        encoded = _encode_assistant(turn, quirks) if turn.role == "assistant" else _encode_user(turn)
         if encoded is not None:
             found.append(encoded)
-    if pictures:
-        found.append({"role": "user", "content": pictures})
+        for answer in turn.answers:
+            content = f"Error: {answer.text}" if answer.is_error else answer.text
+            found.append({"role": "tool", "tool_call_id": answer.id, "content": content})
     return found
 
 
-def _encode_result(result: ToolResult) -> dict[str, Any]:
-    text = "".join(part.text for part in result.parts if isinstance(part, Text))
-    if not text and result.parts:
-        text = "The result is in the images that follow."
-    return {
-        "role": "tool",
-        "tool_call_id": sendable_id(result.call_id),
-        "content": f"Error: {text}" if result.is_error else text,
-    }
-
-
-def _encode_assistant(message: Message, position: int, quirks: Quirks, target: str) -> dict[str, Any] | None:
-    if any(isinstance(part, Image) for part in message.parts):
-        raise UnsupportedError(f"message {position}: an assistant's images cannot be sent back on this wire")
-    calls = [part for part in message.parts if isinstance(part, ToolCall)]
-    text = message.text
-    found: dict[str, Any] = {"role": "assistant", "content": text or ("" if not calls else None)}
+def _encode_assistant(turn: Turn, quirks: Quirks) -> dict[str, Any] | None:
+    calls, text = turn.calls, turn.text
+    if not (calls or text):
+        return None  # servers refuse an assistant message of nothing
+    found: dict[str, Any] = {"role": "assistant", "content": text or None}
     if calls:
         found["tool_calls"] = [
             {
-                "id": sendable_id(call.id),
+                "id": call.id,
                 "type": "function",
                 "function": {"name": call.name, "arguments": _json.dumps(call.arguments, "a tool call's arguments")},
             }
             for call in calls
         ]
-    elif not text:
-        return None  # servers refuse an assistant message of nothing
-    thinking = "".join(part.text for part in message.parts if isinstance(part, Thinking))
-    own = message.origin == target and not quirks.official
-    if (thinking and own) or (calls and quirks.thinking_back):
-        found["reasoning_content"] = thinking if own else ""
+    thinking = "" if quirks.official else turn.thinking
+    if thinking or (calls and quirks.thinking_back):
+        found["reasoning_content"] = thinking
     return found
 
 
-def _encode_user(message: Message) -> dict[str, Any] | None:
-    parts = [part for part in message.parts if not isinstance(part, ToolResult)]
-    if all(isinstance(part, Text) for part in parts):
-        text = "".join(part.text for part in parts if isinstance(part, Text))
-        return {"role": "user", "content": text}
-    return {"role": "user", "content": [_encode_part(part) for part in parts]}
+def _encode_user(turn: Turn) -> dict[str, Any]:
+    if not any(isinstance(part, Image) for part in turn.parts):
+        return {"role": "user", "content": turn.text}
+    return {"role": "user", "content": [_encode_part(part) for part in turn.parts]}
 
 
 def _encode_part(part: Part) -> dict[str, Any]:
-    if isinstance(part, Text):
-        return {"type": "text", "text": part.text}
     if isinstance(part, Image):
         return {"type": "image_url", "image_url": {"url": data_url(part)}}
-    raise UnsupportedError(f"a {type(part).__name__} cannot stand in a user message")
+    return {"type": "text", "text": text_of(getattr(part, "text", None))}
 
 
 def _encode_tools(body: dict[str, Any], request: Request, quirks: Quirks) -> None:
@@ -235,36 +196,12 @@ def _encode_tools(body: dict[str, Any], request: Request, quirks: Quirks) -> Non
 
 
 def _encode_schema(schema: Any) -> dict[str, Any]:
+    from ._schema import is_strict, name_of
+
     if not isinstance(schema, dict):
         raise UnsupportedError(f"schema is a JSON Schema as a dict, not {type(schema).__name__}")
-    name = re.sub(r"[^A-Za-z0-9_-]+", "_", text_of(schema.get("title")))[:64] or "answer"
-    try:
-        strict = _is_strict(schema)
-    except RecursionError:
-        raise ConfigError("the schema is nested too deeply, or holds itself") from None
-    return {"type": "json_schema", "json_schema": {"name": name, "schema": schema, "strict": strict}}
-
-
-def _is_strict(schema: Any, root: bool = True) -> bool:
-    """Whether a schema keeps the rules of strict mode: closed objects, every property required."""
-    if isinstance(schema, list):
-        return all(_is_strict(inner, False) for inner in schema)
-    if not isinstance(schema, dict):
-        return True
-    if root and schema.get("type") != "object":
-        return False
-    if schema.get("type") == "object" or "properties" in schema:
-        properties = schema.get("properties", {})
-        required = schema.get("required", [])
-        if not isinstance(properties, dict) or not isinstance(required, list):
-            return False
-        if schema.get("additionalProperties") is not False or not all(isinstance(name, str) for name in required):
-            return False
-        if set(required) != set(properties):
-            return False
-        if not all(_is_strict(inner, False) for inner in properties.values()):
-            return False
-    return all(_is_strict(inner, False) for name, inner in schema.items() if name != "properties")
+    named = {"name": name_of(schema), "schema": schema, "strict": is_strict(schema)}
+    return {"type": "json_schema", "json_schema": named}
 
 
 # Source: openai-openapi, `finish_reason`; `function_call` is its older form.
@@ -310,41 +247,11 @@ def decode(payload: Any, quirks: Quirks, schema: Any = None) -> Response:
         [_decode_call(entry) for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
     )
     refusal, finish = text_of(message.get("refusal")), choice.get("finish_reason")
-    return _response(text, thinking, calls, refusal, finish, _usage(payload), payload, schema)
-
-
-def _response(
-    text: str,
-    thinking: str,
-    calls: list[ToolCall],
-    refusal: str,
-    finish: Any,
-    usage: Usage,
-    raw: Any,
-    schema: Any,
-) -> Response:
-    parts: list[Part] = []
-    if thinking:
-        parts.append(Thinking(thinking))
+    parts: list[Part] = [Thinking(thinking)] if thinking else []
     if text:
         parts.append(Text(text))
-    parts += calls
     reason = _stop_reason(finish, refusal, bool(calls))
-    parsed = None
-    if schema is not None and reason not in ("refusal", "tool_calls"):
-        parsed = _parsed(text, reason)
-    return Response(Message("assistant", tuple(parts)), reason, usage, raw=raw, parsed=parsed, refusal=refusal)
-
-
-def _parsed(text: str, reason: str) -> Any:
-    if reason in ("length", "content_filter"):
-        cut = "max_tokens" if reason == "length" else "content_filter"
-        raise TruncatedError(f"the answer to the schema was cut ({reason})", code=cut, partial=text)
-    try:
-        return parse_json_answer(text)
-    except ProtocolError as exc:
-        exc.partial = text
-        raise
+    return response_of([*parts, *calls], reason, _usage(payload), payload, schema, refusal)
 
 
 def _choice(payload: Any) -> dict[str, Any] | None:
@@ -402,19 +309,16 @@ class StreamDecoder:
         self.done = False
         self._quirks = quirks
         self._schema = schema
-        self._text: list[str] = []
-        self._thinking: list[str] = []
+        self._growing = Growing(tags=not quirks.official)
         self._refusal: list[str] = []
-        self._calls = ToolCalls()
         self._finish: Any = None
         self._usage: Usage = Usage()
-        self._splitter: ThinkSplitter | None = None if quirks.official else ThinkSplitter()
         self._whole: Response | None = None
 
     @property
     def partial(self) -> str:
         """The text so far."""
-        return "".join(self._text)
+        return self._growing.text
 
     def feed(self, event: str, data: bytes) -> list[Delta]:
         """The deltas of one event; raises APIError for an error event."""
@@ -436,7 +340,7 @@ class StreamDecoder:
         delta = choice.get("delta")
         if not isinstance(delta, dict):
             delta = choice.get("message")
-            if isinstance(delta, dict) and not self._text and payload.get("object") == "chat.completion":
+            if isinstance(delta, dict) and not self._growing.text and payload.get("object") == "chat.completion":
                 return self._take_whole(payload)
         if self._quirks.loading_state and len(payload) == 1 and len(choice) == 1 and _is_loading(delta):
             return []
@@ -452,58 +356,29 @@ class StreamDecoder:
         return found
 
     def _take(self, delta: dict[str, Any]) -> list[Delta]:
-        found: list[Delta] = []
-        thinking = _reasoning(delta)
-        if thinking:
-            found += self._told(thinking, "")
-            found += self._unheld()  # thinking has a field of its own here: tags are text
+        growing = self._growing
+        found = growing.think(_reasoning(delta), 0)
         text = delta.get("content")
         if text:
-            text = text if isinstance(text, str) else _content(delta)
-            found += self._told("", text) if self._splitter is None else self._split(text)
+            found += growing.say(text if isinstance(text, str) else _content(delta), 0)
         refusal = delta.get("refusal")
         if refusal:
             self._refusal.append(text_of(refusal))
         entries = delta.get("tool_calls")
-        if isinstance(entries, list):
-            found += [self._take_call(entry) for entry in entries if isinstance(entry, dict)]
+        for entry in entries if isinstance(entries, list) else ():
+            if isinstance(entry, dict):
+                function = entry.get("function")
+                function = function if isinstance(function, dict) else {}
+                found += growing.call(
+                    entry.get("index"), entry.get("id"), function.get("name"), function.get("arguments")
+                )
         return found
-
-    def _told(self, thinking: str, text: str) -> list[Delta]:
-        """Keep what has come, and say so."""
-        found: list[Delta] = []
-        if thinking:
-            self._thinking.append(thinking)
-            found.append(ThinkingDelta(thinking))
-        if text:
-            self._text.append(text)
-            found.append(TextDelta(text))
-        return found
-
-    def _split(self, text: str) -> list[Delta]:
-        assert self._splitter is not None
-        thinking, said = self._splitter.feed(text)
-        if said:  # from here on all is text
-            self._splitter = None
-        return self._told(thinking, said)
-
-    def _take_call(self, entry: dict[str, Any]) -> Delta:
-        function = entry.get("function")
-        function = function if isinstance(function, dict) else {}
-        arguments = function.get("arguments")
-        position = self._calls.add(entry.get("index"), entry.get("id"), function.get("name"), arguments)
-        if arguments is not None and not isinstance(arguments, str):
-            arguments = json_text(arguments)
-        return ToolCallDelta(position, *self._calls.name(position), arguments or "")
 
     def _take_whole(self, payload: Any) -> list[Delta]:
         """A server that sends its answer in one piece although a stream was asked for."""
         self._whole = response = decode(payload, self._quirks, self._schema)
         self.finished = True
-        found = self._told(response.thinking, response.text)
-        for position, call in enumerate(response.tool_calls):
-            found.append(ToolCallDelta(position, call.id, call.name, json_text(call.arguments)))
-        return found
+        return [event for event in replay(response) if not isinstance(event, Done)]
 
     def _count(self, payload: Any) -> None:
         if isinstance(payload, dict):
@@ -513,25 +388,20 @@ class StreamDecoder:
 
     def close(self) -> list[Delta]:
         """The stream has ended: what was held back; raises TruncatedError if the answer is not whole."""
-        found = self._unheld()
+        found = self._growing.close(0)
         if not self.finished:
             raise TruncatedError("the stream ended without a finish reason: the answer is cut", partial=self.partial)
         return found
-
-    def _unheld(self) -> list[Delta]:
-        """What was held back, for no more of a `<think>` block is to come."""
-        splitter, self._splitter = self._splitter, None
-        return self._told(*splitter.close()) if splitter is not None else []
 
     def response(self) -> Response:
         """The whole answer of a stream that has been closed."""
         if self._whole is not None:
             return self._whole
-        thinking = "".join(self._thinking)
+        parts, refusal = self._growing.parts(), "".join(self._refusal)
         if not self._quirks.official:
-            thinking = thinking.rstrip("\n")
-        calls, refusal = self._calls.finished(), "".join(self._refusal)
-        return _response(self.partial, thinking, calls, refusal, self._finish, self._usage, None, self._schema)
+            parts = [Thinking(part.text.rstrip("\n")) if isinstance(part, Thinking) else part for part in parts]
+        reason = _stop_reason(self._finish, refusal, any(isinstance(part, ToolCall) for part in parts))
+        return response_of(parts, reason, self._usage, None, self._schema, refusal)
 
 
 def _is_loading(delta: Any) -> bool:
