@@ -227,19 +227,31 @@ _KIND_OF_CODE = {
     "string_above_max_length": ErrorKind.TOO_LONG,
     "request_too_large": ErrorKind.TOO_LONG,  # a 429 that no waiting helps
     "daily_quota": ErrorKind.QUOTA,  # Google's, told by the quota's id
+    "billing_error": ErrorKind.QUOTA,
+    "enforced_spend_limit_reached": ErrorKind.QUOTA,
+    "contract_spend_limit_reached": ErrorKind.QUOTA,
+    "ramp_limit_exceeded": ErrorKind.QUOTA,
+    "usage_limit": ErrorKind.QUOTA,  # Ollama Cloud's, of hours to months
     "rate_limit_exceeded": ErrorKind.RATE_LIMITED,
     "concurrency_limit": ErrorKind.RATE_LIMITED,
     "content_policy_violation": ErrorKind.FILTERED,
     "content_filter": ErrorKind.FILTERED,
     "moderation_blocked": ErrorKind.FILTERED,
     "image_generation_user_error": ErrorKind.FILTERED,  # a type, where no code comes with it
+    "image_content_policy_violation": ErrorKind.FILTERED,
+    "bio_policy": ErrorKind.FILTERED,
+    "cyber_policy": ErrorKind.FILTERED,
+    "misalignment_policy_violation": ErrorKind.FILTERED,
     "invalid_api_key": ErrorKind.AUTH,
     "api_key_invalid": ErrorKind.AUTH,  # Google says 400
     "model_not_found": ErrorKind.NOT_FOUND,
     "not_supported_error": ErrorKind.UNSUPPORTED,
     "images_not_supported": ErrorKind.UNSUPPORTED,  # llama-server says 500
     "tools_not_supported": ErrorKind.UNSUPPORTED,  # by this model on this wire
+    "thinking_not_supported": ErrorKind.UNSUPPORTED,  # Ollama refuses it, where others think nothing
     "schema_not_supported": ErrorKind.UNSUPPORTED,  # by this model on this wire
+    "responses_only": ErrorKind.UNSUPPORTED,  # the model is asked over OpenAI's other wire
+    "wire_not_supported": ErrorKind.UNSUPPORTED,  # the server does not speak it
     "drawing_not_supported": ErrorKind.UNSUPPORTED,  # servers say 400 or 404
     "invalid_request": ErrorKind.INVALID,  # llama-server says 500
     "max_tokens": ErrorKind.INVALID,  # the answer needs more than max_tokens

@@ -10,7 +10,9 @@
 
 Questions to a model, those to draw included, take the next step of the script, in order;
 when it is used up they get the default. Everything else (lists, what runs, unloading) is
-answered from `models` and `running`, as llama-swap does. Nothing leaves 127.0.0.1.
+answered from `models` and `running`, as llama-swap, Ollama, Anthropic and Google do.
+What is asked is told by the path: the wires are OpenAI's Chat Completions, Responses and
+images, Anthropic's Messages, Gemini's and Ollama's. Nothing leaves 127.0.0.1.
 """
 
 from __future__ import annotations
@@ -21,24 +23,23 @@ import socketserver
 import struct
 import threading
 import time
-from base64 import b64decode, b64encode
 from http.client import responses as HTTP_REASONS
 from http.server import BaseHTTPRequestHandler
 from urllib.parse import quote, unquote, urlsplit
 
-from .errors import UnsupportedError
-from .llm import Image, Response, ToolCall, Usage, sniff
+from . import _tellers as tellers
+from ._tellers import Drawing, Reply, Seen, Status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Iterable, Sequence
-    from dataclasses import dataclass, field
+    from collections.abc import Iterable
+    from dataclasses import dataclass
     from typing import Any, Callable, Union
 
     Step = Union["Reply", "Drawing", "Status", "Raw", "Fault", "Callable[[Seen], Step]"]
 else:
-    from ._frozen import dataclass, field
+    from ._frozen import dataclass
 
 __all__ = [
     "Drawing",
@@ -57,62 +58,7 @@ __all__ = [
     "reset",
 ]
 
-CHAT_PATHS = ("/chat/completions",)
-DRAW_PATHS = ("/images/generations", "/images/edits", ":generateContent")
-_WORD = 6  # characters of a streamed piece
-# One red pixel, as PNG.
-RED = b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC")
-
-
-@dataclass(frozen=True)
-class Reply:
-    """An answer of a model, told in the wire of the path that was asked, streamed if asked so.
-
-    stop_reason: as in `Response`. usage: None to leave it out. pieces: how a stream cuts
-    the text; some characters each if None.
-    """
-
-    text: str = ""
-    thinking: str = ""
-    tool_calls: Sequence[ToolCall] = ()
-    stop_reason: str = ""
-    usage: Usage | None = Usage(11, 7, 0, 0)
-    refusal: str = ""
-    pieces: Sequence[str] | None = None
-
-    @classmethod
-    def of(cls, response: Response) -> Reply:
-        """The reply that would have been this response."""
-        return cls(
-            response.text,
-            response.thinking,
-            response.tool_calls,
-            response.stop_reason,
-            response.usage,
-            response.refusal,
-        )
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """Pictures as a model's answer, told in the wire of the path that was asked.
-
-    images: one or several, as `Image` or bytes; small red ones, as many as were asked
-    for, if there are none. as_url: where they are, instead of the pictures themselves;
-    True for a place on the fake server, which shows them to everybody.
-    """
-
-    images: Image | bytes | Sequence[Image | bytes] = ()
-    as_url: str | bool = False
-
-
-@dataclass(frozen=True)
-class Status:
-    """Any HTTP answer. body: JSON values, text or bytes; a list of bytes is sent chunked, piece by piece."""
-
-    status: int = 200
-    body: Any = b""
-    headers: dict[str, str] = field(default_factory=dict)
+RED = tellers.RED  # what is drawn where no pictures are given
 
 
 @dataclass(frozen=True)
@@ -175,67 +121,14 @@ def dead_port() -> int:
         return port
 
 
-@dataclass(frozen=True)
-class Seen:
-    """A request as it came. headers: names in lower case. path: as sent, query included."""
-
-    method: str
-    path: str
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        """The body as JSON; None if it is none."""
-        try:
-            return json.loads(self.body)
-        except ValueError:
-            return None
-
-    @property
-    def form(self) -> list[tuple[str, str | None, str, bytes]]:
-        """The body as a form: (name, filename, type, bytes) of each part; none if it is no form."""
-        from email.parser import BytesFeedParser
-
-        kind = self.headers.get("content-type", "")
-        if not kind.lower().startswith("multipart/form-data"):
-            return []
-        parser = BytesFeedParser()
-        parser.feed(b"Content-Type: " + kind.encode("latin-1", "replace") + b"\r\n\r\n" + self.body)
-        message: Any = parser.close()
-        return [
-            (
-                str(part.get_param("name", "", "content-disposition")),
-                part.get_filename(),
-                part.get_content_type(),
-                part.get_payload(decode=True),
-            )
-            for part in (message.get_payload() if message.is_multipart() else ())
-        ]
-
-    @property
-    def model(self) -> str:
-        """The model that is asked, `""` if none is named."""
-        place, _, verb = urlsplit(self.path).path.rpartition(":")
-        if verb == "generateContent":
-            return unquote(place.partition("/models/")[2])
-        found = self._asked("model")
-        return found if isinstance(found, str) else ""
-
-    def _asked(self, name: str) -> Any:
-        """What a body says under a name, be it JSON or a form."""
-        asked = self.json
-        if isinstance(asked, dict):
-            return asked.get(name, "")
-        return next((data.decode("utf-8", "replace") for part, _, _, data in self.form if part == name), "")
-
-
 class FakeServer:
     """A server on 127.0.0.1, a context manager.
 
-    script: steps for the questions to come. token: what `Authorization: Bearer` (or
-    Google's `x-goog-api-key`) must hold, None lets everybody in. models: what the lists
-    show, names or whole rows. ssl_context: speak TLS.
+    script: steps for the questions to come. token: what `Authorization: Bearer`, Google's
+    `x-goog-api-key` or Anthropic's `x-api-key` must hold, None lets everybody in. models:
+    what the lists show: names, or rows with an "id" whose other members (such as Ollama's
+    "capabilities") are shown as they are, None for one that is missing. ssl_context:
+    speak TLS.
 
     requests: what was asked, oldest first. connections: how many were accepted.
     running: the models that have been asked and not unloaded. default, drawing: what a
@@ -337,90 +230,89 @@ class FakeServer:
     def _step(self, seen: Seen) -> Any:
         """What to answer a request with."""
         path = urlsplit(seen.path).path
-        draws = seen.method == "POST" and path.endswith(DRAW_PATHS)
-        asks_model = draws or (seen.method == "POST" and path.endswith(CHAT_PATHS))
+        asked = tellers.asks_model(seen)
         with self._lock:
             self.requests.append(seen)
-            if self._token is not None and not path.endswith("/health") and path not in self._shown:
-                keys = seen.headers.get("authorization"), seen.headers.get("x-goog-api-key")
-                if keys[0] != f"Bearer {self._token}" and keys[1] != self._token:
-                    return _refusal(
-                        401, "unauthorized: invalid or missing API key", "authentication_error", "unauthorized"
-                    )
+            if not (path.endswith("/health") or path in self._shown or self._lets_in(seen)):
+                return tellers.tell_bad_key(seen)
             for number, (wanted, next_step) in enumerate(self._script):
-                if path.endswith(wanted) if wanted is not None else asks_model:
+                if path.endswith(wanted) if wanted is not None else asked:
                     step = next_step
                     del self._script[number]
                     break
             else:
-                default = self.drawing if draws else self.default
-                step = default if asks_model else self._managed(seen.method, path)
-            model = seen.model if asks_model else ""
+                default = self.drawing if tellers.draws(seen) else self.default
+                step = default if asked else self._managed(seen, path)
+            model = seen.model if asked else ""
             if model and model not in self.running:
                 self.running.append(model)
         while callable(step):
             step = step(seen)
         return step
 
-    def _drawn(self, drawing: Drawing, seen: Seen) -> Status:
-        """Pictures in the wire of the path."""
-        google = urlsplit(seen.path).path.endswith(":generateContent")
-        images = (drawing.images,) if isinstance(drawing.images, (Image, bytes)) else tuple(drawing.images)
-        if not images:
-            count = str(seen._asked("n"))
-            images = (RED,) * (1 if google or not count.isdigit() else min(int(count[:3]), 100))
-        datas = [image.data if isinstance(image, Image) else image for image in images]
-        if google:
-            return _google_drawing(datas)
-        if drawing.as_url is True:
-            with self._lock:
-                places = [f"/drawn/{len(self._shown) + number}" for number in range(len(datas))]
-                self._shown.update(zip(places, datas))
-            rows = [{"url": self.url + place} for place in places]
-        elif drawing.as_url:
-            rows = [{"url": str(drawing.as_url)} for _ in datas]
-        else:
-            rows = [{"b64_json": b64encode(data).decode("ascii")} for data in datas]
-        return Status(200, {"created": 1700000000, "data": rows})
+    def _lets_in(self, seen: Seen) -> bool:
+        token = self._token
+        return token is None or any(seen.headers.get(name) == form + token for name, form in _KEYS)
 
-    def _managed(self, method: str, path: str) -> Status:
-        """llama-swap's own paths. Source: llama-swap of August 2026, `internal/server`."""
-        if method == "GET" and path.endswith("/models"):
-            return Status(200, {"object": "list", "data": sorted(map(_row, self.models), key=_id)})
-        if method == "GET" and path in self._shown:
+    def _show(self, datas: list[bytes]) -> list[str]:
+        """Put pictures where everybody can fetch them; the URLs."""
+        with self._lock:
+            places = [f"/drawn/{len(self._shown) + number}" for number in range(len(datas))]
+            self._shown.update(zip(places, datas))
+        return [self.url + place for place in places]
+
+    def _managed(self, seen: Seen, path: str) -> Status:
+        """What is no question to a model."""
+        if seen.method == "GET" and path in self._shown:
             data = self._shown[path]
-            return Status(200, data, {"Content-Type": _mime(data)})
-        if method == "GET" and path.endswith("/running"):
-            return Status(200, {"running": [{"model": name, "state": "ready"} for name in sorted(self.running)]})
-        if method == "GET" and path.endswith("/health"):
-            return Status(200, "OK")
-        if method == "GET" and path.endswith("/unload"):
-            self.running.clear()
-            return Status(200, "OK")
-        if method == "POST" and path.endswith("/api/models/unload"):
-            self.running.clear()
-            return Status(200, {"msg": "ok"})
-        if method == "POST" and "/api/models/unload/" in path:
-            name = unquote(path.partition("/api/models/unload/")[2])
-            if name not in [_id(_row(row)) for row in self.models] and name not in self.running:
-                return _refusal(404, "model not found", "invalid_request_error", "not_found")
-            self.running = [running for running in self.running if running != name]
-            return Status(200, "OK")
+            return Status(200, data, {"Content-Type": tellers.mime_of(data)})
+        for method, ending, answer in _MANAGED:
+            if seen.method == method and path.endswith(ending):
+                return answer(self, seen)
+        if seen.method == "POST" and "/api/models/unload/" in path:
+            return self._unload(unquote(path.partition("/api/models/unload/")[2]))
+        if tellers.loads(seen):
+            return self._load(seen)
         return Status(404, "404 page not found\n", {"Content-Type": "text/plain; charset=utf-8"})
 
+    def _unload_all(self, answer: Any) -> Status:
+        self.running.clear()
+        return Status(200, answer)
 
-def _row(model: str | dict[str, Any]) -> dict[str, Any]:
-    """A model as a list shows it."""
-    return model if isinstance(model, dict) else {"id": model, "object": "model", "owned_by": "llama-swap"}
+    def _unload(self, name: str) -> Status:
+        if name not in map(tellers.id_of, map(tellers.row_of, self.models)) and name not in self.running:
+            return tellers.tell_error(404, "model not found", "invalid_request_error", "not_found")
+        self.running = [running for running in self.running if running != name]
+        return Status(200, "OK")
+
+    def _load(self, seen: Seen) -> Status:
+        """Ollama has a model loaded, or unloaded, by a question that asks nothing."""
+        name = seen.model
+        self.running = [running for running in self.running if running != name]
+        if name and not tellers.unloads(seen):
+            self.running.append(name)
+        return tellers.tell_loaded(seen)
 
 
-def _id(row: dict[str, Any]) -> str:
-    return str(row.get("id", ""))
+# The headers a key may come in, and what stands before it.
+_KEYS = (("authorization", "Bearer "), ("x-goog-api-key", ""), ("x-api-key", ""))
+
+# Method, path's ending, answer. Source: llama-swap of August 2026, `internal/server`; Ollama 0.33, `server/routes.go`.
+_MANAGED: tuple[tuple[str, str, Callable[[FakeServer, Seen], Status]], ...] = (
+    ("GET", "/models", lambda fake, seen: tellers.list_models(fake.models, seen)),
+    ("GET", "/running", lambda fake, seen: Status(200, {"running": _ready(fake.running)})),
+    ("GET", "/health", lambda fake, seen: Status(200, "OK")),
+    ("GET", "/unload", lambda fake, seen: fake._unload_all("OK")),
+    ("POST", "/api/models/unload", lambda fake, seen: fake._unload_all({"msg": "ok"})),
+    ("GET", "/api/tags", lambda fake, seen: tellers.tell_tags(fake.models)),
+    ("GET", "/api/ps", lambda fake, seen: tellers.tell_ps(fake.models, fake.running)),
+    ("POST", "/api/show", lambda fake, seen: tellers.tell_show(fake.models, seen)),
+    ("GET", "/api/version", lambda fake, seen: Status(200, {"version": "0.33.0"})),
+)
 
 
-def _refusal(status: int, message: str, kind: str, code: str) -> Status:
-    error = {"message": message, "type": kind, "param": None, "code": code}
-    return Status(status, {"src": "llama-swap", "error": error})
+def _ready(names: list[str]) -> list[dict[str, str]]:
+    return [{"model": name, "state": "ready"} for name in sorted(names)]
 
 
 def _hush(sock: socket.socket) -> None:
@@ -494,9 +386,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = not step.keep
             return [step.data]
         if isinstance(step, Reply):
-            step = _openai_status(step, seen)
+            step = tellers.tell(step, seen)
         if isinstance(step, Drawing):
-            step = self.server.fake._drawn(step, seen)
+            step = tellers.tell_drawing(step, seen, self.server.fake._show)
         if isinstance(step, Fault):
             return self._render(step.step, seen)
         return _rendered(step)
@@ -554,85 +446,3 @@ def _rendered(step: Status) -> list[bytes]:
         return [head, body]
     pieces = body if isinstance(body, list) else [body]
     return [head, *[b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces if piece], b"0\r\n\r\n"]
-
-
-_FINISH = {"refusal": "stop", "": "stop", "other": "unknown"}
-
-
-def _openai_status(reply: Reply, seen: Seen) -> Status:
-    """A reply in OpenAI's Chat Completions."""
-    asked = seen.json if isinstance(seen.json, dict) else {}
-    reason = reply.stop_reason or ("tool_calls" if reply.tool_calls else "stop")
-    finish = _FINISH.get(reason, reason)
-    head = {"id": "chatcmpl-fake", "created": 1700000000, "model": asked.get("model", "fake")}
-    if asked.get("stream"):
-        chunks = _openai_chunks(reply, finish, bool((asked.get("stream_options") or {}).get("include_usage")))
-        events = [{**head, "object": "chat.completion.chunk", **chunk} for chunk in chunks]
-        body = [b"data: " + json.dumps(event).encode() + b"\n\n" for event in events]
-        return Status(200, [*body, b"data: [DONE]\n\n"], {"Content-Type": "text/event-stream"})
-    message: dict[str, Any] = {"role": "assistant", "content": reply.text or (None if reply.tool_calls else "")}
-    if reply.thinking:
-        message["reasoning_content"] = reply.thinking
-    if reply.refusal:
-        message["refusal"] = reply.refusal
-    if reply.tool_calls:
-        message["tool_calls"] = [_openai_call(call) for call in reply.tool_calls]
-    choice = {"index": 0, "message": message, "finish_reason": finish}
-    answer: dict[str, Any] = {**head, "object": "chat.completion", "choices": [choice]}
-    if reply.usage is not None:
-        answer["usage"] = _openai_usage(reply.usage)
-    return Status(200, answer)
-
-
-def _openai_chunks(reply: Reply, finish: str, with_usage: bool) -> list[dict[str, Any]]:
-    deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
-    deltas += [{"reasoning_content": piece} for piece in _pieces(reply.thinking, None)]
-    deltas += [{"content": piece} for piece in _pieces(reply.text, reply.pieces)]
-    deltas += [{"refusal": piece} for piece in _pieces(reply.refusal, None)]
-    for index, call in enumerate(reply.tool_calls):
-        whole = _openai_call(call)
-        arguments = whole["function"].pop("arguments")
-        whole["function"]["arguments"] = ""
-        deltas.append({"tool_calls": [{"index": index, **whole}]})
-        deltas += [{"tool_calls": [{"index": index, "function": {"arguments": p}}]} for p in _pieces(arguments, None)]
-    chunks: list[dict[str, Any]] = [
-        {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas
-    ]
-    chunks.append({"choices": [{"index": 0, "delta": {}, "finish_reason": finish}]})
-    if with_usage and reply.usage is not None:
-        chunks.append({"choices": [], "usage": _openai_usage(reply.usage)})
-    return chunks
-
-
-def _pieces(text: str, given: Sequence[str] | None) -> Sequence[str]:
-    return given if given is not None else [text[at : at + _WORD] for at in range(0, len(text), _WORD)]
-
-
-def _openai_call(call: ToolCall) -> dict[str, Any]:
-    arguments = call.malformed if call.malformed is not None else json.dumps(call.arguments)
-    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}}
-
-
-def _openai_usage(usage: Usage) -> dict[str, Any]:
-    return {
-        "prompt_tokens": usage.input_tokens,
-        "completion_tokens": usage.output_tokens,
-        "total_tokens": (usage.input_tokens or 0) + (usage.output_tokens or 0),
-        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
-        "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
-    }
-
-
-def _google_drawing(datas: list[bytes]) -> Status:
-    """Pictures as Gemini gives them."""
-    parts = [{"inlineData": {"mimeType": _mime(data), "data": b64encode(data).decode("ascii")}} for data in datas]
-    candidate = {"content": {"role": "model", "parts": parts}, "finishReason": "STOP", "index": 0}
-    return Status(200, {"candidates": [candidate], "modelVersion": "fake", "responseId": "fake"})
-
-
-def _mime(data: bytes) -> str:
-    """The type of what is drawn, which a test may have made something else than a picture."""
-    try:
-        return sniff(data)
-    except UnsupportedError:
-        return "application/octet-stream"

@@ -6,6 +6,8 @@ import pytest
 
 from majordomo.testing import FakeServer
 
+pytest.register_assert_rewrite("contract", "readers")
+
 
 @pytest.fixture(scope="module")
 def shared():

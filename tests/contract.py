@@ -46,7 +46,7 @@ from majordomo import (
 from majordomo.testing import FakeServer, Raw, Reply, Status, cut, drip, reset
 
 PNG = b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg==")
-JPEG = b"\xff\xd8\xff\xe0" + bytes(range(60))
+JPEG = bytes.fromhex("ffd8 ffc0000b08000100010101 1100 ffd9")  # a header that says 1 x 1, and an end
 TOKEN = "sk-0123456789-secret"
 
 
@@ -89,7 +89,11 @@ class Row:
     -> the body in which its server says so. half: a stream that has said "Half an" and
     ends there, politely. broken: the same, then an error of the words "Overloaded.".
     web: the headers of a stream. levels: our level of reasoning -> what is sent.
-    named: whether a named tool is said by name, and not as the only one.
+    stops: the reasons of an end that it knows. lacks: settings that it has no place for.
+    counts: what it tells of tokens beside input and output. forced: how a tool that must be
+    called is asked for: by its `name`, as the `only` one, or, where none can be forced, in
+    `words`. ordered: whether pictures keep their place among the words. zeros: whether it
+    tells of a count that is zero.
     """
 
     scheme: str
@@ -100,7 +104,11 @@ class Row:
     web: dict[str, str]
     levels: dict[str, Any]
     stops: tuple[str, ...] = ("stop", "length", "tool_calls", "content_filter", "refusal", "other")
-    named: bool = False
+    lacks: tuple[str, ...] = ()
+    counts: tuple[str, ...] = ("cached_tokens", "reasoning_tokens")
+    forced: str = "only"
+    ordered: bool = True
+    zeros: bool = True
 
 
 class Box:
@@ -256,8 +264,9 @@ class Contract:
         """Pictures arrive byte for byte, where they stood."""
         (turn,) = box.sent(user("left", Image(PNG), "right", Image(JPEG), "done")).turns
         assert turn.pictures == [PNG, JPEG]
-        assert turn.order == ["text", "image", "text", "image", "text"]
         assert turn.text == "leftrightdone"
+        if box.row.ordered:
+            assert turn.order == ["text", "image", "text", "image", "text"]
 
     def test_image_alone(self, box):
         """A picture needs no words."""
@@ -266,17 +275,24 @@ class Contract:
     @pytest.mark.parametrize(
         ("name", "value"),
         [
-            ("max_tokens", 9),
+            ("max_tokens", 99),
             ("temperature", 0.0),
             ("temperature", 1),
             ("top_p", 0.5),
-            ("stop", ("END", "\n")),
+            ("stop", ("END", "\n#")),
             ("seed", 0),
         ],
     )
     def test_settings(self, box, name, value):
-        """A setting is sent where it is set, 0 too, and no other one is."""
-        assert box.sent("Hi", **{name: value}).settings == {name: list(value) if name == "stop" else value}
+        """A setting is sent where it is set, 0 too, and no other one is; what the wire lacks is told."""
+        response = box.ask("generate", "Hi", Reply("Hi."), **{name: value})
+        settings = box.row.read(box.server.requests[-1]).settings
+        if name in box.row.lacks:
+            assert settings == {}
+            assert [warning.partition(":")[0] for warning in response.warnings] == [name]
+        else:
+            assert settings == {name: list(value) if name == "stop" else value}
+            assert response.warnings == ()
 
     @pytest.mark.parametrize("level", ["off", "minimal", "low", "medium", "high", "max"])
     def test_reasoning_level(self, box, level):
@@ -315,17 +331,29 @@ class Contract:
     @pytest.mark.parametrize("choice", ["auto", "none", "required"])
     def test_tool_choice(self, box, choice):
         """The model may, may not, or must call."""
-        sent = box.sent("Hi", tools=TOOLS, tool_choice=choice)
-        assert sent.choice == choice
-        assert choice == "none" or list(sent.tools) == ["get_weather", "list_trains"]
+        response = box.ask("generate", "Hi", Reply("Hi."), tools=TOOLS, tool_choice=choice)
+        sent = box.row.read(box.server.requests[-1])
+        names = list(sent.tools)
+        if choice == "none":
+            assert sent.choice == "none" or not names
+        elif choice == "required" and box.row.forced == "words":
+            assert (sent.choice, names) == ("auto", ["get_weather", "list_trains"])
+            assert "one of the tools" in sent.system
+            assert response.warnings[0].startswith("tool_choice: asked for in words")
+        else:
+            assert (sent.choice, names) == (choice, ["get_weather", "list_trains"])
 
     def test_tool_choice_by_name(self, box):
         """A named tool is the one that must be called."""
-        sent = box.sent("Hi", tools=TOOLS, tool_choice="list_trains")
-        if box.row.named:
+        sent = box.sent("Hi", tools=TOOLS, tool_choice="list_trains", system="Be brief.")
+        assert sent.system.startswith("Be brief.")
+        if box.row.forced == "name":
             assert (sent.choice, list(sent.tools)) == ("list_trains", ["get_weather", "list_trains"])
-        else:
+        elif box.row.forced == "only":
             assert (sent.choice, list(sent.tools)) == ("required", ["list_trains"])
+        else:
+            assert (sent.choice, list(sent.tools)) == ("auto", ["list_trains"])
+            assert "list_trains" in sent.system
 
     @both
     def test_tool_calls(self, box, how):
@@ -392,6 +420,78 @@ class Contract:
         turns = box.sent([user("Hi"), assistant(*CALLS), both_results], tools=TOOLS).turns
         assert [(turn.role, turn.text) for turn in turns[2:]] == [("tool", "7"), ("tool", "8")]
 
+    # --- what servers refuse is put in order; `readers` are as strict as they are
+
+    @pytest.mark.parametrize(
+        "talk",
+        [
+            [user("a"), user("b"), user(Image(PNG))],
+            [user("a"), assistant("b"), assistant("c"), user("d")],
+            [user(""), user("a", ""), assistant(""), user("b")],
+            [user("a"), Message("assistant", (Thinking("hm"),)), user("b")],
+            [assistant("a"), user("b")],
+            [user("a"), assistant(CALLS[0]), user("well?"), tool_result(CALLS[0], "late"), assistant("b"), user("c")],
+            [user("a"), assistant(*CALLS), tool_result(CALLS[1], "2"), tool_result(CALLS[0], "1")],
+            [user("a"), assistant(*CALLS), tool_result(CALLS[1], "2"), user("and the other?")],
+            [user("a"), assistant(CALLS[0]), user("never mind")],
+            [user("a"), assistant("b", CALLS[0]), tool_result(CALLS[0])],
+            [user("a"), tool_result("lost", "7 °C"), user("b")],
+            [tool_result(CALLS[0], "7 °C", Image(PNG)), user("b")],
+            [user("a"), assistant(CALLS[0]), tool_result(CALLS[0], "1"), tool_result(CALLS[0], "again")],
+            [user("a"), assistant(CALLS[0]), tool_result(CALLS[0], "boom", Image(PNG), is_error=True), user("b")],
+            [
+                user("a"),
+                assistant(ToolCall("call_0", "get_weather")),
+                tool_result("call_0", "1"),
+                assistant(ToolCall("call_0", "list_trains")),
+                tool_result("call_0", "2"),
+            ],
+            [user("a"), assistant(CALLS[0]), assistant(CALLS[1]), tool_result(CALLS[0]), tool_result(CALLS[1])],
+            [user("a"), assistant(*CALLS), user(ToolResult("call_a", ("1",)), "so?", ToolResult("call_b", ("2",)))],
+            [user(" "), assistant(" \n"), user("\n")],
+        ],
+    )
+    @both
+    def test_any_order(self, box, how, talk):
+        """A conversation that was kept in whatever order is sent in the one that the server takes, nothing lost."""
+        sent = box.sent(talk, how, tools=TOOLS)
+        said = "".join(turn.text for turn in sent.turns)
+        for message in talk:
+            for part in message.parts:
+                for inner in part.parts if isinstance(part, ToolResult) else (part,):
+                    if isinstance(inner, Text):
+                        assert inner.text.strip() in said
+        pictures = [data for turn in sent.turns for data in turn.pictures]
+        assert len(pictures) == sum(repr(message).count("Image(") for message in talk)
+        assert "call_0" not in repr(talk) or len({turn.answers for turn in sent.turns if turn.answers}) == 2
+
+    def test_schema_of_any_kind(self, box):
+        """A schema with references, constants, limits and closed objects is sent in words that the server knows."""
+        schema = {
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "title": "Order: a b",
+            "type": "object",
+            "properties": {
+                "kind": {"const": "order"},
+                "count": {"type": "integer", "minimum": 1, "exclusiveMaximum": 9},
+                "lines": {"type": "array", "items": {"$ref": "#/$defs/line"}, "maxItems": 3, "uniqueItems": True},
+                "note": {"anyOf": [{"type": "string", "pattern": "^a"}, {"type": "null"}], "default": None},
+                "either": {"oneOf": [{"type": "string", "format": "date"}, {"type": "number", "multipleOf": 2}]},
+            },
+            "required": ["kind", "lines"],
+            "additionalProperties": False,
+            "$defs": {"line": {"type": "object", "properties": {"a": {"type": ["string", "null"]}}}},
+        }
+        before = copy.deepcopy(schema)
+        tools = (Tool("order", "Orders.", schema),)
+        sent = box.sent("Hi", tools=tools)
+        assert schema == before
+        assert {"kind", "count", "lines", "note", "either"} == set(sent.tools["order"][1]["properties"])
+        box.ask("generate", "Hi", Reply("{}"), schema=schema)
+        sent = box.row.read(box.server.requests[-1])
+        assert schema == before
+        assert sent.schema["properties"]["lines"]["type"] == "array"
+
     # --- schema
 
     @both
@@ -431,7 +531,8 @@ class Contract:
         """Thinking is separate from text."""
         response = box.ask(how, "Hi", Reply("Four.", thinking="Two and two."))
         assert (response.thinking, response.text) == ("Two and two.", "Four.")
-        assert [type(part) for part in response.message.parts] == [Thinking, Text]
+        parts = [part for part in response.message.parts if part.text]  # a signature may stand alone
+        assert [type(part) for part in parts] == [Thinking, Text]
 
     def test_thinking_deltas(self, box):
         """Thinking comes before text, as events of its own."""
@@ -454,9 +555,13 @@ class Contract:
         "usage", [Usage(11, 7, 5, 3), Usage(0, 0, 0, 0), Usage(11, 7), None], ids=["all", "zeros", "some", "none"]
     )
     def test_usage(self, box, how, usage):
-        """Tokens are counted as the server said, `None` where it did not."""
+        """Tokens are counted alike on every wire: all of the input, all of the output; `None` for what is not told."""
         found = box.ask(how, "Hi", Reply("Hi.", usage=usage)).usage
-        assert found == (usage or Usage())
+        untold = {name: None for name in ("cached_tokens", "reasoning_tokens") if name not in box.row.counts}
+        expected = replace(usage or Usage(), **untold)
+        if not box.row.zeros:
+            found, expected = (Usage(*[count or None for count in vars(u).values()]) for u in (found, expected))
+        assert found == expected
 
     @both
     @pytest.mark.parametrize("reason", ["stop", "length", "tool_calls", "content_filter", "refusal", "other"])
@@ -468,6 +573,7 @@ class Contract:
         response = box.ask(how, "Hi", Reply(stop_reason=reason, **more))
         assert response.stop_reason == reason
         assert response.refusal == more.get("refusal", "")
+        assert response.text == more.get("text", "")
 
     # --- what goes wrong
 
@@ -542,7 +648,7 @@ class Contract:
     @pytest.mark.parametrize("body", ["", "OK", "<html>Sign in</html>", "null", "[]", "{}", "7"])
     def test_nonsense(self, box, how, body):
         """A 2xx that makes no sense is an error that may pass, never an answer."""
-        with pytest.raises((ProtocolError, TruncatedError)) as caught:
+        with pytest.raises((ProtocolError, TruncatedError, APIError)) as caught:
             box.ask(how, "Hi", Status(200, body))
         assert classify(caught.value) is ErrorKind.TRANSIENT
 

@@ -3,100 +3,169 @@
 from __future__ import annotations
 
 import json
-from base64 import b64decode
+from dataclasses import replace
 
 import pytest
+from contract import Contract, Row, box, fake  # noqa: F401  (fixtures)
+from readers import READERS
 
-pytest.register_assert_rewrite("contract")
-
-from contract import Contract, Row, Sent, Turn, box, fake  # noqa: E402, F401  (fixtures)
-
-
-def _openai_turn(message):
-    turn = Turn(
-        {"developer": "system"}.get(message["role"], message["role"]), thinking=message.get("reasoning_content", "")
-    )
-    content = message["content"]
-    for part in [{"type": "text", "text": content}] if isinstance(content, str) else content or ():
-        if part["type"] == "text":
-            turn.text += part["text"]
-            turn.order.append("text")
-        else:
-            head, _, data = part["image_url"]["url"].partition(",")
-            picture = b64decode(data, validate=True)
-            assert head == f"data:image/{'png' if picture[1:4] == b'PNG' else 'jpeg'};base64"
-            turn.pictures.append(picture)
-            turn.order.append("image")
-    for call in message.get("tool_calls", ()):
-        assert call["type"] == "function"
-        turn.calls.append((call["id"], call["function"]["name"], json.loads(call["function"]["arguments"])))
-    turn.answers = message.get("tool_call_id")
-    return turn
+STREAM = {"Content-Type": "text/event-stream"}
 
 
-_OPENAI_SETTINGS = {
-    "max_tokens": "max_tokens",
-    "max_completion_tokens": "max_tokens",
-    "temperature": "temperature",
-    "top_p": "top_p",
-    "stop": "stop",
-    "seed": "seed",
-    "reasoning_effort": "reasoning",
-}
-
-
-def read_openai(seen):
-    """A request of Chat Completions; fails at what does not belong there."""
-    assert seen.path.endswith("/v1/chat/completions")
-    body = seen.json
-    sent = Sent(body.pop("model"), stream=body.pop("stream", False))
-    options = body.pop("stream_options", None)
-    assert options == ({"include_usage": True} if sent.stream else None)
-    body.pop("chat_template_kwargs", None)
-    turns = [_openai_turn(message) for message in body.pop("messages")]
-    if turns[0].role == "system":
-        sent.system = turns.pop(0).text
-    sent.turns = turns
-    for tool in body.pop("tools", ()):
-        assert tool["type"] == "function"
-        function = tool["function"]
-        sent.tools[function["name"]] = (function.get("description", ""), function["parameters"])
-    choice = body.pop("tool_choice", "auto")
-    sent.choice = choice if isinstance(choice, str) else choice["function"]["name"]
-    if "response_format" in body:
-        wanted = body.pop("response_format")
-        assert wanted["type"] == "json_schema"
-        sent.schema = wanted["json_schema"]["schema"]
-    sent.settings = {_OPENAI_SETTINGS[name]: body.pop(name) for name in list(body) if name in _OPENAI_SETTINGS}
-    assert body == {}
-    return sent
-
-
-def _openai_event(value):
-    return b"data: " + json.dumps(value).encode() + b"\n\n"
+def _event(value, name=""):
+    head = f"event: {name}\n" if name else ""
+    return f"{head}data: {json.dumps(value)}\n\n".encode()
 
 
 def _openai_text(text):
-    return _openai_event({"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}]})
+    return _event({"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}]})
+
+
+def _responses_event(name, **more):
+    return _event({"type": name, **more}, name)
+
+
+_RESPONSES_HALF = (
+    _responses_event("response.created", response={"id": "resp_1", "status": "in_progress", "output": []}),
+    _responses_event(
+        "response.output_item.added",
+        output_index=0,
+        item={"id": "msg_1", "type": "message", "role": "assistant", "status": "in_progress", "content": []},
+    ),
+    *(
+        _responses_event("response.output_text.delta", item_id="msg_1", output_index=0, content_index=0, delta=text)
+        for text in ("Half", " an")
+    ),
+)
+
+_ANTHROPIC_HALF = (
+    _event(
+        {
+            "type": "message_start",
+            "message": {"type": "message", "role": "assistant", "content": [], "usage": {"input_tokens": 3}},
+        },
+        "message_start",
+    ),
+    _event(
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+        "content_block_start",
+    ),
+    *(
+        _event(
+            {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}},
+            "content_block_delta",
+        )
+        for text in ("Half", " an")
+    ),
+)
+
+
+def _google_text(text):
+    return _event({"candidates": [{"content": {"role": "model", "parts": [{"text": text}]}, "index": 0}]})
+
+
+def _line(value):
+    return json.dumps(value).encode() + b"\n"
+
+
+def _ollama_text(text):
+    return _line({"model": "m", "message": {"role": "assistant", "content": text}, "done": False})
 
 
 OPENAI = Row(
     "openai",
-    read=read_openai,
+    read=READERS["openai"],
     error=lambda status, words: {"error": {"message": words, "type": "some_error", "param": None, "code": None}},
     half=(_openai_text("Half"), _openai_text(" an")),
-    broken=(
-        _openai_text("Half"),
-        _openai_text(" an"),
-        _openai_event({"error": {"message": "Overloaded.", "code": 503}}),
-    ),
-    web={"Content-Type": "text/event-stream"},
+    broken=(_openai_text("Half"), _openai_text(" an"), _event({"error": {"message": "Overloaded.", "code": 503}})),
+    web=STREAM,
     levels={"off": "none", "minimal": "minimal", "low": "low", "medium": "medium", "high": "high", "max": "high"},
+)
+RESPONSES = replace(
+    OPENAI,
+    scheme="openai-responses",
+    read=READERS["openai-responses"],
+    half=_RESPONSES_HALF,
+    broken=(
+        *_RESPONSES_HALF,
+        _responses_event(
+            "error", error={"type": "server_error", "code": "server_is_overloaded", "message": "Overloaded."}
+        ),
+    ),
+    lacks=("stop", "seed"),
+)
+_ADAPTIVE = {"type": "adaptive", "display": "summarized"}
+ANTHROPIC = Row(
+    "anthropic",
+    read=READERS["anthropic"],
+    error=lambda status, words: {"type": "error", "error": {"type": "some_error", "message": words}},
+    half=_ANTHROPIC_HALF,
+    broken=(
+        *_ANTHROPIC_HALF,
+        _event({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded."}}, "error"),
+    ),
+    web=STREAM,
+    levels={
+        "off": (None, "low"),
+        "minimal": (_ADAPTIVE, "low"),
+        **{level: (_ADAPTIVE, level) for level in ("low", "medium", "high", "max")},
+    },
+    stops=("stop", "length", "tool_calls", "refusal", "other"),
+    lacks=("temperature", "top_p", "seed"),
+    forced="name",
+)
+GOOGLE = Row(
+    "google",
+    read=READERS["google"],
+    error=lambda status, words: {"error": {"code": status, "message": words, "status": "SOME_STATUS"}},
+    half=(_google_text("Half"), _google_text(" an")),
+    broken=(
+        _google_text("Half"),
+        _google_text(" an"),
+        _event({"error": {"code": 503, "message": "Overloaded.", "status": "UNAVAILABLE"}}),
+    ),
+    web=STREAM,
+    levels={
+        "off": {"thinkingBudget": 0},
+        **{
+            level: {"includeThoughts": True, "thinkingLevel": sent}
+            for level, sent in (
+                ("minimal", "LOW"),
+                ("low", "LOW"),
+                ("medium", "MEDIUM"),
+                ("high", "HIGH"),
+                ("max", "HIGH"),
+            )
+        },
+    },
+    stops=("stop", "length", "tool_calls", "content_filter", "other"),
+    forced="name",
+    zeros=False,
+)
+OLLAMA = Row(
+    "ollama",
+    read=READERS["ollama"],
+    error=lambda status, words: {"error": words},
+    half=(_ollama_text("Half"), _ollama_text(" an")),
+    broken=(_ollama_text("Half"), _ollama_text(" an"), _line({"error": "Overloaded."})),
+    web={"Content-Type": "application/x-ndjson"},
+    levels={"off": False, "minimal": "low", "low": "low", "medium": "medium", "high": "high", "max": "max"},
+    stops=("stop", "length", "tool_calls", "other"),
+    counts=(),
+    forced="words",
+    ordered=False,
+    zeros=False,
 )
 
 ROWS = [
     OPENAI,
-    Row(**{**vars(OPENAI), "scheme": "llama-swap"}),
+    replace(OPENAI, scheme="llama-swap"),
+    RESPONSES,
+    ANTHROPIC,
+    GOOGLE,
+    replace(GOOGLE, scheme="gemini"),
+    OLLAMA,
+    replace(OLLAMA, scheme="foreman"),
 ]
 
 

@@ -147,12 +147,12 @@ class HTTPProvider(Provider):
             "read_error": (wire or self.wire).read_error,
         }
 
-    def manage(self, method: str, path: str, timeout: float | Deadline | None) -> bytes:
+    def manage(self, method: str, path: str, timeout: float | Deadline | None, payload: Any = None) -> bytes:
         """Ask for something that is no answer of a model; the body as it came."""
         deadline = timeout if isinstance(timeout, Deadline) else self.deadline(timeout)
         try:
             self.ready()
-            return _http.fetch(self.client, method, self.base_url + path, **self.how(deadline))
+            return _http.fetch(self.client, method, self.base_url + path, payload, **self.how(deadline))
         except MajordomoError as exc:
             exc.target = self.name
             self.blot(exc)
@@ -162,9 +162,11 @@ class HTTPProvider(Provider):
         """The deadline of something that is no answer of a model."""
         return Deadline(MANAGE_TIMEOUT if timeout is None else as_timeout(timeout))
 
-    def manage_json(self, method: str, path: str, timeout: float | Deadline | None, what: str) -> Any:
+    def manage_json(
+        self, method: str, path: str, timeout: float | Deadline | None, what: str, payload: Any = None
+    ) -> Any:
         """Ask as `manage` does, for JSON; an error in a 200 is raised."""
-        return self.read_json(self.manage(method, path, timeout), what)
+        return self.read_json(self.manage(method, path, timeout, payload), what)
 
     def read_json(self, body: bytes, what: str) -> Any:
         """A body as JSON; an error that it holds is raised, and names this provider."""
@@ -219,7 +221,8 @@ class Told:
             except ProtocolError:
                 self.value = self._nothing
             except APIError as exc:
-                if exc.status < 400 or exc.status in (404, 405, 501):
+                # a model that is missing may be there next time, and then there is something to say
+                if exc.status < 400 or (exc.status in (404, 405, 501) and exc.code != "model_not_found"):
                     self.value = self._nothing
             except (TransportError, TruncatedError):
                 pass

@@ -1,22 +1,27 @@
-"""Google's Gemini API: its models that draw.
+"""Google's Gemini API: its models that chat, and those that draw.
 
-Limits of pictures: "Image understanding" of the Gemini API's documentation, October 2026;
-inline data counts in base64, and 20 MB a request is what all of its pages agree on.
+What is known of the models stands in `FAMILIES`; one that is not there is asked as the
+newest are. Limits of pictures: "Image understanding" of the Gemini API's documentation,
+October 2026; inline data counts in base64, and 20 MB a request is what all of its pages
+agree on.
 """
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
+from ..errors import ProtocolError
 from ..llm import Capabilities
-from ..model import Unable
-from ..wires import google_images
-from ._base import HTTPProvider
-from ._drawing import ImageTarget
+from ..wires import google
+from ..wires.google import BUDGETS, LEVELS
+from ._base import Family, HTTPProvider
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
-    from ..model import Model
+    from ._drawing import ImageTarget
 
 CAPABILITIES = Capabilities(
     max_images_per_request=3600,
@@ -24,23 +29,111 @@ CAPABILITIES = Capabilities(
     max_total_image_bytes=14_000_000,
 )
 
+_BEFORE_3: dict[str, Any] = {
+    "levels": {},
+    "signed_calls": False,
+    "result_images": False,
+    "remedies": {"responseJsonSchema=tools": None},
+}
+_ALWAYS_THINKS = {**LEVELS, "off": "LOW"}
+_MINIMAL = {**LEVELS, "off": "MINIMAL", "minimal": "MINIMAL"}
+
+# Source: "Thinking", "Function calling", "Structured output" and "Latest models" of the
+# Gemini API's documentation, October 2026, and what the API answered then.
+FAMILIES = (
+    Family((), ("gemini-1", "gemini-2", "learnlm", "gemma"), quirks=_BEFORE_3),
+    Family((), ("gemini-2.5",), quirks={"levels": BUDGETS}),
+    Family((), ("gemini-2.5-flash-lite",), quirks={"levels": {**BUDGETS, "minimal": 512}}),
+    Family((), ("gemini-2.5-pro",), quirks={"levels": {**BUDGETS, "off": 128, "max": 32768}}),
+    # They have neither system prompt nor functions nor JSON mode. Source: google-adk, `models/gemma_llm.py`.
+    Family(
+        (),
+        ("gemma-3",),
+        {"tools": False},
+        {"remedies": {"systemInstruction": "contents", "responseJsonSchema": None}},
+    ),
+    Family((), ("gemini-3-pro",), quirks={"levels": {**_ALWAYS_THINKS, "medium": "HIGH"}}),
+    Family((), ("gemini-3.1-pro", "gemini-3.7-flash", "gemini-pro-latest"), quirks={"levels": _ALWAYS_THINKS}),
+    Family(
+        (),
+        ("gemini-3-flash", "gemini-3.1-flash-lite", "gemini-3.5-flash", "gemini-3.6-flash"),
+        quirks={"levels": _MINIMAL},
+    ),
+    # They take them, and go by none of them.
+    Family(
+        (),
+        ("gemini-3.5-flash-lite", "gemini-3.6-flash", "gemini-3.7-flash", "gemini-3.8-flash"),
+        quirks={"remedies": {"temperature": None, "topP": None}},
+    ),
+    # Those that draw.
+    Family(
+        (),
+        (
+            "gemini-2.0-flash-exp-image",
+            "gemini-2.0-flash-preview-image",
+            "gemini-2.5-flash-image",
+            "gemini-3-pro-image",
+            "gemini-3.1-flash-image",
+        ),
+        {"tools": False},
+        {"levels": {}},
+    ),
+)
+MOST_PAGES = 100  # of the list of models, at 1000 a page
+
 
 class Google(HTTPProvider):
     """Google's API; the key goes in a header of its own."""
 
-    wire = google_images
+    wire = google
+    families = FAMILIES
 
-    def __init__(self, name: str, base_url: str, token: str | None, *, quirks: dict[str, Any], **more: Any) -> None:
-        super().__init__(name, base_url, token, **more)
-
-    def model(self, id: str) -> Model:
-        """A target that is passed over: chat does not go over this wire yet."""
-        return Unable(f"{self.name}/{id}", "Gemini draws here (parse_image) and does not chat yet", self.base_url)
+    def _families_of(self, id: str) -> Iterator[Family]:
+        return super()._families_of(id[len("models/") :] if id.startswith("models/") else id)
 
     def image_model(self, id: str) -> ImageTarget:
         """The bare target for drawing: no failover, no health, no fitting; `parse_image` adds those."""
+        from ..wires import google_images
+        from ._drawing import ImageTarget
+
         return ImageTarget(self, id, google_images, google_images.Quirks(), self.capabilities_of(id))
 
     def headers(self) -> dict[str, str]:
         """The headers that say who asks."""
         return {"x-goog-api-key": self._token} if self._token else {}
+
+    def list_models(self, *, timeout: float | None = None) -> list[str]:
+        """The ids of the models that answer (GET /models, all pages), in the server's order.
+
+        One timeout holds for all pages. Raises ProtocolError if the answer is no list of
+        models, or has no end.
+        """
+        deadline = self.deadline(timeout)
+        found: list[str] = []
+        token = ""
+        for _ in range(MOST_PAGES):
+            query = "/models?pageSize=1000" + (f"&pageToken={quote(token, safe='', errors='replace')}" if token else "")
+            page = self.manage_json("GET", query, deadline, "the list of models")
+            rows = page.get("models", []) if isinstance(page, dict) else None
+            if not isinstance(rows, list):
+                raise self._no_list("the answer is no list of models")
+            found += [row["name"] for row in rows if _answers(row)]
+            before, token = token, page.get("nextPageToken")
+            if not token or not isinstance(token, str):
+                return [name[len("models/") :] if name.startswith("models/") else name for name in found]
+            if token == before:
+                break
+        raise self._no_list("the list of models has no end")
+
+    def _no_list(self, what: str) -> ProtocolError:
+        error = ProtocolError(what)
+        error.target = self.name
+        return error
+
+
+def _answers(row: Any) -> bool:
+    """Whether an entry of the list is a model that can be asked; one that does not say is."""
+    if not isinstance(row, dict) or not isinstance(row.get("name"), str):
+        return False
+    methods = row.get("supportedGenerationMethods")
+    return "generateContent" in methods if isinstance(methods, list) else True

@@ -1,20 +1,25 @@
-"""OpenAI's API, and every server that speaks its Chat Completions: vLLM, LM Studio, Groq, ...
+"""OpenAI's API, and every server that speaks one of its wires: vLLM, LM Studio, Groq, ...
 
 What is known of their models' limits stands in `FAMILIES`; of other servers nothing is.
+Over which wire a model is asked, `ROUTES` says by its name for OpenAI's own hosts, and what
+is known of it there `RESPONSES`. Everybody else is asked over Chat Completions.
 """
 
 from __future__ import annotations
 
+import re
+
 from ..errors import ProtocolError
 from ..llm import Capabilities
 from ..wires import openai_chat
-from ._base import Family, HTTPProvider, switch
+from ._base import Family, HTTPProvider, Target, switch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from dataclasses import replace
     from typing import Any
 
+    from ..errors import APIError
     from ._drawing import ImageTarget
 else:
     from .._frozen import replace
@@ -62,6 +67,47 @@ QUIRKS_OF_HOST: dict[str, dict[str, Any]] = {
     "api.deepseek.com": {"thinking_back": True, "token_limit": "max_tokens"},
 }
 
+# Hosts that serve Responses for sure: OpenAI's own, and Azure's.
+_ROUTED = r"(?:[a-z0-9-]+\.)?api\.openai\.com|[a-z0-9-]+\.openai\.azure\.com"
+
+# A model's name -> whether it is asked over Responses there; the first row that fits decides, without one it is not.
+# Source: openai-python 3.54, `types/shared/responses_model`; litellm 1.109, `responses/bridge_check`. A tuned model's
+# name ends in words of its owner's, and Azure writes GPT-3.5 without its dot.
+ROUTES = (
+    (r"(?!ft:).*(?:-pro\b|codex|deep-research)|computer-use|gpt-daybreak", True),
+    (r"gpt-\d+(?:\.\d+)?-(?:chat|search|audio|realtime|image)", False),
+    (r"gpt-(?:5\.(?:[4-9]|\d\d)|(?:[6-9]|1\d)(?:\.\d+)?)(?:-|$)", True),
+)
+
+
+def _family(models: str, efforts: str, sampling: tuple[str, ...] | None = (), hidden: bool = True) -> Family:
+    """A row of `RESPONSES`, which is for all hosts."""
+    return Family(
+        (), tuple(models.split()), {}, {"efforts": (*efforts.split(),), "sampling": sampling, "hidden": hidden}
+    )
+
+
+# Models as Responses serves them, from general to special: names, accepted efforts, and with which of those
+# `temperature` and `top_p` are taken (`""`: none sent). Hidden is what is thought by all that think, save the models of
+# ChatGPT, which refuse to seal it. Source: pydantic-ai 2.68, `profiles/openai`, probed from July to October 2026.
+RESPONSES = (
+    _family("gpt-6 gpt-7 gpt-8 gpt-9", "none low medium high xhigh max"),
+    _family("o1 o3 o4", "low medium high"),
+    _family("gpt-5", "minimal low medium high"),
+    _family("gpt-5-pro", "high"),
+    _family("gpt-5-chat gpt-4 chatgpt-4o gpt-3.5", "", None, hidden=False),
+    _family("gpt-5.1", "none low medium high", ("", "none")),
+    _family("gpt-5.2 gpt-5.3 gpt-5.4", "none low medium high xhigh", ("", "none")),
+    _family("gpt-5.1-chat gpt-5.2-chat gpt-5.3-chat chat-latest", "medium", hidden=False),
+    _family("gpt-5.5", "none low medium high xhigh", ("none",)),
+    _family("gpt-5.2-pro gpt-5.4-pro gpt-5.5-pro", "medium high xhigh"),
+    _family("gpt-5.6", "none low medium high xhigh max", ("none",)),
+    _family("gpt-6-sol gpt-6-luna gpt-6.1-terra", "none low medium high xhigh max", ("none",)),
+    _family("gpt-6-astra gpt-6.1-sol", "low medium high xhigh max"),
+)
+# What OpenAI's own hosts serve and nobody has heard of is taken for new.
+_UNKNOWN = {"official": True, "efforts": RESPONSES[0].quirks["efforts"], "sampling": (), "hidden": True}
+
 
 def _token_limit(value: str) -> str:
     if value not in ("max_tokens", "max_completion_tokens"):
@@ -70,23 +116,43 @@ def _token_limit(value: str) -> str:
 
 
 class OpenAI(HTTPProvider):
-    """A server of OpenAI's Chat Completions.
+    """A server of OpenAI's Chat Completions or Responses.
 
-    quirks: fields of `wires.openai_chat.Quirks`, and `sd_extra_args` for
-    `wires.openai_images`. DSN options are `token_limit`, the name under which the server
-    takes `max_tokens`, and `sd_extra_args`, whether what draws is stable-diffusion.cpp.
+    quirks: fields of `wires.openai_chat.Quirks`, `sd_extra_args` for `wires.openai_images`,
+    and `responses`, whether all models are asked over Responses, or none. DSN options are
+    the latter two and `token_limit`, the name under which the server takes `max_tokens`.
     """
 
     wire = openai_chat
     families = FAMILIES
     drawing_limits = DRAWING_LIMITS  # what it takes to edit
-    own_options = {"token_limit": _token_limit, "sd_extra_args": switch}
+    own_options = {"token_limit": _token_limit, "sd_extra_args": switch, "responses": switch}
 
     def __init__(self, name: str, base_url: str, token: str | None, *, quirks: dict[str, Any], **more: Any) -> None:
         super().__init__(name, base_url, token, **more)
         quirks = dict(quirks)
         self._sd_extra_args = quirks.pop("sd_extra_args", False)
+        self._responses: bool | None = quirks.pop("responses", None)
         self.quirks = {**QUIRKS_OF_HOST.get(self.host, {}), **quirks}
+        self.routed = re.fullmatch(_ROUTED, self.host) is not None
+
+    def target(self, id: str) -> Target:
+        """A new target; over which wire it is asked the DSN says, or its name, or later its server."""
+        if self._responses is not None:
+            return Target(self, id, *self.over_responses(id)) if self._responses else super().target(id)
+        if self.routed and next((over for names, over in ROUTES if re.match(names, id)), False):
+            return Target(self, id, *self.over_responses(id))
+        return _Switching(self, id, self.wire, self.wire.Quirks(**self.quirks_of(id)))
+
+    def over_responses(self, id: str) -> tuple[Any, Any]:
+        """The wire of Responses, and how a model differs there."""
+        from ..wires import openai_responses
+
+        known = dict(_UNKNOWN) if self.routed else {}
+        for family in RESPONSES:
+            if id.startswith(family.models):
+                known.update(family.quirks)
+        return openai_responses, openai_responses.Quirks(**known)
 
     def image_model(self, id: str) -> ImageTarget:
         """The bare target for drawing, at `/images/generations` and `/images/edits`."""
@@ -102,6 +168,34 @@ class OpenAI(HTTPProvider):
         Raises ProtocolError if the answer is no list of models.
         """
         return list(model_rows(self.manage_json("GET", "/models", timeout, "the list of models"), self.name))
+
+
+class _Switching(Target):
+    """A model that is asked over Chat Completions until an answer says that Responses alone serves it."""
+
+    _stays = False  # its server was asked over Responses in vain
+
+    def rerouted(self, error: APIError) -> bool:
+        provider = self._provider
+        assert isinstance(provider, OpenAI)
+        if error.code == "responses_only":  # said of the chat alone, maybe to several threads at once
+            if self._stays or not (provider.routed or "v1/responses" in error.message.lower()):
+                return False
+            if self._wire is provider.wire:
+                self._wire, self._quirks = provider.over_responses(self.id)
+            return True
+        if self._wire is not provider.wire and _is_missing(error):
+            error.code = "wire_not_supported"
+            self._stays = True
+            self._wire, self._quirks = provider.wire, provider.wire.Quirks(**provider.quirks_of(self.id))
+        return False
+
+
+def _is_missing(error: APIError) -> bool:
+    """Whether an error says that a server has no Responses, and not that it has no such model."""
+    if error.status == 404:
+        return error.code not in ("model_not_found", "invalid_request")
+    return error.status in (405, 501) or error.code == "wire_not_supported"
 
 
 def model_rows(payload: Any, name: str) -> dict[str, dict[str, Any]]:

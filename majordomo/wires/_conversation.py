@@ -200,8 +200,11 @@ def _add(found: list[Turn], turn: Turn, apart: bool) -> None:
     last.answers.extend(turn.answers)
 
 
-def with_images_moved(turns: Iterable[Turn], only_errors: bool = False) -> list[Turn]:
-    """The turns without pictures in answers: they open what the user says next, with a word on whose they are."""
+def with_images_moved(turns: Iterable[Turn], only_errors: bool = False, end: str = "") -> list[Turn]:
+    """The turns without pictures in answers: they open what the user says next, with a word on whose they are.
+
+    end: what parts that word from others, where a wire keeps texts and pictures apart.
+    """
     found: list[Turn] = []
     waiting: list[Part] = []
     for turn in turns:
@@ -212,7 +215,7 @@ def with_images_moved(turns: Iterable[Turn], only_errors: bool = False) -> list[
                 found.append(Turn("user", waiting))
             waiting = []
         if any(answer.images for answer in turn.answers):
-            moved = [a if only_errors and not a.is_error else _without_images(a, waiting) for a in turn.answers]
+            moved = [a if only_errors and not a.is_error else _without_images(a, waiting, end) for a in turn.answers]
             turn = Turn(turn.role, turn.parts, moved)
         found.append(turn)
     if waiting:
@@ -220,10 +223,10 @@ def with_images_moved(turns: Iterable[Turn], only_errors: bool = False) -> list[
     return found
 
 
-def _without_images(answer: Answer, waiting: list[Part]) -> Answer:
+def _without_images(answer: Answer, waiting: list[Part], end: str) -> Answer:
     images = answer.images
     if not images:
         return answer
-    waiting.append(Text(f"Images returned by the tool {answer.name} ({answer.id}):"))
+    waiting.append(Text(f"Images returned by the tool {answer.name} ({answer.id}):{end}"))
     waiting.extend(images)
     return Answer(answer.id, answer.name, (Text(answer.text or SEE_IMAGES),), answer.is_error)

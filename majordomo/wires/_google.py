@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 
-from ..errors import ConfigError
-from ._shared import error_in, error_object, inner_error, text_of
+from ..errors import APIError, ConfigError
+from ._shared import error_in, error_object, inner_error, one_line, text_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,6 +35,9 @@ WITHHELD = frozenset(
         "MODEL_ARMOR",
     )
 )
+
+# What signs a call that the model did not make. Source: "Thought signatures" of the Gemini API's documentation.
+SKIP = "skip_thought_signature_validator"
 
 # The status of an error that came in a 200 without a number. Source: google.rpc's `code.proto`.
 _STATUS_OF_NAME = {
@@ -71,8 +74,16 @@ def place(model: str, verb: str) -> str:
     steps = model.split("/")
     if not all(steps) or {".", ".."} & set(steps):
         raise ConfigError("a model's name is a word, or models/ and a word")
-    prefix = "" if steps[0] in ("models", "tunedModels") and len(steps) > 1 else "models/"
-    return f"/{prefix}{quote(model, safe='/', errors='replace')}:{verb}"
+    folder = steps.pop(0) if steps[0] in ("models", "tunedModels") and len(steps) > 1 else "models"
+    return f"/{folder}/{quote('/'.join(steps), safe='', errors='replace')}:{verb}"
+
+
+def blocked(payload: Any, partial: str = "") -> APIError | None:
+    """The error that a prompt is which a filter has refused to answer."""
+    feedback = payload.get("promptFeedback") if isinstance(payload, dict) else None
+    reason = text_of(feedback.get("blockReason")) if isinstance(feedback, dict) else ""
+    said = one_line(f"the prompt was blocked ({reason})", 300)
+    return APIError(400, said, "content_filter", partial=partial) if reason else None
 
 
 def raise_error(payload: Any, partial: str = "") -> None:

@@ -1,6 +1,6 @@
 """The errors of OpenAI's API and of the many servers that speak one of its wires.
 
-Chat and pictures fail in the same words, so both of their modules read them here. What
+Chat, Responses and pictures fail in the same words, so their modules read them here. What
 a server tells apart only by its text has a row below, which gives it a code.
 Source: as in `openai_chat`; stable-diffusion.cpp's `examples/server` of August 2026.
 """
@@ -33,8 +33,18 @@ _STATUS_OF_TYPE = {
     "insufficient_quota": 429,
     "not_supported_error": 501,
     "unavailable_error": 503,
+    "service_unavailable_error": 503,
     "overloaded_error": 529,
 }
+# The same for codes, which come without a type from Responses; what is not here is a 500.
+# Source: openai-python 3.54, `types/responses/response_error`; recorded streams of 2026 for the rest.
+_STATUS_OF_CODE = (
+    (r"rate_limit_exceeded|too_many_requests|insufficient_quota|billing_hard_limit_reached", 429),
+    (r"server_is_overloaded|slow_down", 503),
+    (r"overloaded_error", 529),
+    (r"context_length_exceeded|content_filter|data_residency_mismatch|\w+_policy(_violation)?", 400),
+    (r"invalid_prompt|(invalid|empty|unsupported|failed_to_download)_image\w*|invalid_base64_image|image_\w+", 400),
+)
 
 
 def raise_error(payload: Any, partial: str = "") -> None:
@@ -52,7 +62,9 @@ def _inner_status(found: dict[str, Any]) -> int:
         if len(text) == 3 and text.isascii() and text.isdigit() and 300 <= int(text) < 600:
             return int(text)
     kind = text_of(found.get("type")).lower()
-    return _STATUS_OF_TYPE.get(kind) or (429 if found.get("code") == "rate_limit_exceeded" else 500)
+    code = text_of(found.get("code")).lower()
+    by_code = next((status for pattern, status in _STATUS_OF_CODE if re.fullmatch(pattern, code)), 500)
+    return _STATUS_OF_TYPE.get(kind, by_code)
 
 
 def read_error(status: int, text: str) -> Facts:
@@ -77,6 +89,8 @@ _PATTERNS = (
     ((400, 422), r"(input validation error: )?`?inputs`? (tokens|must have less than)", "context_length_exceeded"),
     ((400, 500), r"context size has been exceeded", "context_length_exceeded"),
     ((413, 429), r"request too large for", "request_too_large"),
+    ((400, 404), r".{0,200}v1/responses", "responses_only"),
+    ((400, 404), r".{0,60}not a chat model", "responses_only"),
     ((400,), r"function tools with", "tools_not_supported"),
     ((400,), r".{0,80}does not support (tools|function calling)", "tools_not_supported"),
     ((400, 404, 500), r".{0,80}(image input is not supported|does not support (image|vision))", "images_not_supported"),
@@ -85,6 +99,9 @@ _PATTERNS = (
     ((500,), r"(?!unspecific error).{0,60}not supported", "not_supported_error"),  # llama-server, permanent
     ((500,), r"server_error: \[json\.exception", "invalid_request"),  # stable-diffusion.cpp, permanent
     ((400, 500), r"loaded model does not support img_gen", "drawing_not_supported"),  # stable-diffusion.cpp
+    ((400,), r"invalid prompt: .{0,80}flagged", "content_filter"),
+    ((400, 404), r"item with id '", "invalid_request"),  # Responses, of what it was not to keep
+    ((400,), r"invalid '[\w.\[\]]+\.(call_id|id|name)': string too long", "invalid_request"),
     ((400,), r"could not finish the message because max_tokens", "max_tokens"),
     ((400,), r"could not find suitable inference handler", "model_not_found"),  # llama-swap before v218
     ((400,), r"(model .{0,120}(not found|does not exist))", "model_not_found"),
@@ -96,7 +113,7 @@ _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 
 def _facts(found: dict[str, Any], status: int) -> Facts:
     message = re.sub(_KEY, "(a key)", text_of(found.get("message")) or text_of(found.get("type")))  # 401s echo it
-    code = found.get("code")
+    code = text_of(found.get("error_type")) or found.get("code")
     if not isinstance(code, str) or code.isdigit():
         code = None
     code = code or text_of(found.get("type")) or None

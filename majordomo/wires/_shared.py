@@ -311,11 +311,12 @@ class Growing:
 
     Parts stand in the order in which they began. A piece goes on with the part of its
     `key` (a server's own number for it, say); without one, with the last part if that is of
-    its kind. tags: the server may think in a leading `<think>` block, see `ThinkSplitter`.
+    its kind and not signed. tags: the server may think in a leading `<think>` block, see `ThinkSplitter`.
     """
 
     def __init__(self, tags: bool = False) -> None:
         self.calls = ToolCalls()
+        self._tags = tags
         self._splitter = ThinkSplitter() if tags else None
         self._parts: list[_Piece] = []
         self._by_key: dict[Any, _Piece] = {}
@@ -362,9 +363,19 @@ class Growing:
         self._part(Thinking, key).pieces.append(text)
         return [ThinkingDelta(text)]
 
+    def begin(self, kind: type, key: Any) -> None:
+        """A part takes its place, before its first piece comes."""
+        self._part(kind, key)
+
     def sign(self, kind: type, signature: str, key: Any = None) -> None:
         """Opaque data of the part of this key; of the last part of its kind without one. Later ones win."""
-        self._part(kind, key).signature = signature
+        self._part(kind, key, signed=True).signature = signature
+
+    def show(self, image: Image) -> None:
+        """A picture, which comes whole; no delta tells of it."""
+        shown = _Piece(Image)
+        shown.pieces.append(image)
+        self._parts.append(shown)
 
     def call(
         self, index: Any, id: Any, name: Any, arguments: Any, *, signature: str | None = None, told: bool = True
@@ -380,9 +391,10 @@ class Growing:
             arguments = json_text(arguments)
         return [ToolCallDelta(position, *self.calls.name(position), arguments or "")] if told else []
 
-    def _part(self, kind: type, key: Any) -> _Piece:
+    def _part(self, kind: type, key: Any, signed: bool = False) -> _Piece:
         found = self._by_key.get((kind, key)) if key is not None else self._parts[-1] if self._parts else None
-        if found is None or found.kind is not kind:
+        closed = found is not None and key is None and found.signature is not None and not signed
+        if found is None or found.kind is not kind or closed:
             found = _Piece(kind)
             self._parts.append(found)
             if key is not None:
@@ -398,8 +410,12 @@ class Growing:
                 call = next(calls)
                 signed = ToolCall(call.id, call.name, call.arguments, piece.signature, call.malformed)
                 found.append(call if piece.signature is None else signed)
+            elif piece.kind is Image:
+                found.append(piece.pieces[0])
             elif piece.pieces or piece.signature is not None:
-                found.append(piece.kind("".join(piece.pieces), piece.signature))
+                text = "".join(piece.pieces)
+                trimmed = self._tags and piece.kind is Thinking  # of the line end in front of `</think>`
+                found.append(piece.kind(text.rstrip("\n") if trimmed else text, piece.signature))
         return found
 
 
@@ -410,7 +426,7 @@ class _Piece:
 
     def __init__(self, kind: Any) -> None:
         self.kind = kind
-        self.pieces: list[str] = []
+        self.pieces: list[Any] = []
         self.signature: str | None = None
 
 
@@ -437,7 +453,8 @@ def error_object(payload: Any) -> dict[str, Any] | None:
         return None
     inner = payload.get("error")
     if isinstance(inner, dict) and inner:
-        return inner
+        finer = payload.get("error_type")  # OpenRouter's, where the code is coarse
+        return {**inner, "error_type": finer} if isinstance(finer, str) else inner
     if isinstance(inner, str) and inner:
         message = payload.get("message")
         return {**payload, "message": f"{inner}: {message}" if isinstance(message, str) else inner}

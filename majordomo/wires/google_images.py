@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ..errors import APIError, MajordomoError, ProtocolError, UnsupportedError
 from ..llm import Image, merge
-from ._google import WITHHELD, place, raise_error, rows_of
+from ._google import WITHHELD, blocked, place, raise_error, rows_of
 from ._google import read_error as read_error
 from ._shared import base64_of, one_line, text_of, told_of_arguments, without_arguments
 
@@ -102,10 +102,9 @@ def _parts(payload: Any) -> list[dict[str, Any]]:
 
 def _no_picture(payload: Any, why: str, partial: str) -> MajordomoError:
     """The error that an answer without a picture is: a filter's, or nobody knows whose."""
-    feedback = payload.get("promptFeedback") if isinstance(payload, dict) else None
-    blocked = text_of(feedback.get("blockReason")) if isinstance(feedback, dict) else ""
-    if blocked:
-        return APIError(400, one_line(f"the prompt was blocked ({blocked})", 300), "content_filter", partial=partial)
+    refused = blocked(payload, partial)
+    if refused is not None:
+        return refused
     for candidate in rows_of(payload, "candidates"):
         reason, said = text_of(candidate.get("finishReason")), text_of(candidate.get("finishMessage"))
         told = one_line(f"({reason})" + (f": {said}" if said else ""), 250)

@@ -1,0 +1,125 @@
+"""Anthropic's API, and servers that speak its Messages.
+
+What its models take stands in `FAMILIES`: how pictures are limited, and which settings
+of before are refused. Source, where nothing else is said: the vendor's SDK, anthropic 2.12
+of November 2026, and its documentation of that month ("Vision", "Extended thinking",
+"Models overview", the pages on what is new in each model).
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import quote
+
+from ..errors import ProtocolError
+from ..llm import Capabilities
+from ..wires import anthropic
+from ._base import Family, HTTPProvider
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+# 10 MiB of base64 a picture, 32 MB a request.
+CAPABILITIES = Capabilities(
+    max_images_per_request=600,
+    max_image_dimension=8000,
+    max_image_bytes=7_864_320,
+    allowed_image_mime=("image/jpeg", "image/png", "image/gif", "image/webp"),
+    max_total_image_bytes=23_000_000,
+    many_images=20,
+    many_image_dimension=2000,
+    animated_images=False,
+)
+
+_SMALL = {"max_images_per_request": 100}  # of a context of 200,000 tokens
+_BUDGET = {"thinking": ("enabled", "disabled"), "efforts": (), "forced": "alone", "prefill": True}
+_OLD = {**_BUDGET, "sampling": "any", "schemas": False}
+_SWITCHED = {"thinking": ("adaptive", "disabled")}
+FAMILIES = (
+    Family(
+        (),
+        ("claude-3-",),
+        {**_SMALL, "thinking": False},
+        {**_OLD, "thinking": (), "forced": "always", "most_tokens": 4096},
+    ),
+    Family((), ("claude-3-5-",), {}, {"most_tokens": 8192}),
+    Family((), ("claude-3-7-",), {"thinking": None}, {**_OLD, "most_tokens": 64_000}),
+    Family((), ("claude-sonnet-4-0", "claude-sonnet-4-2025"), _SMALL, {**_OLD, "most_tokens": 64_000}),
+    Family((), ("claude-opus-4-0", "claude-opus-4-2025"), _SMALL, {**_OLD, "most_tokens": 32_000}),
+    Family((), ("claude-opus-4-1",), _SMALL, {**_OLD, "sampling": "one", "most_tokens": 32_000}),
+    Family(
+        (),
+        ("claude-sonnet-4-5", "claude-opus-4-5", "claude-haiku-4-5"),
+        _SMALL,
+        {**_BUDGET, "sampling": "one", "most_tokens": 64_000},
+    ),
+    Family((), ("claude-sonnet-4-6", "claude-opus-4-6"), {}, {**_SWITCHED, "sampling": "one"}),
+    Family(
+        (),
+        ("claude-opus-4-7", "claude-opus-4-8"),
+        {},
+        {**_SWITCHED, "efforts": ("low", "medium", "high", "xhigh", "max")},
+    ),
+    Family((), ("claude-sonnet-5", "claude-opus-5", "claude-haiku-5"), {}, _SWITCHED),
+    Family((), ("claude-sonnet-5-5", "claude-opus-5-5"), {}, {"thinking": ("adaptive",), "forced": "never"}),
+    Family((), ("claude-fable-", "claude-mythos-"), {}, {"forced": "never"}),
+)
+
+MOST_PAGES = 100  # of a list of models, of up to 1000 each
+
+
+def _version(value: str) -> str:
+    if not re.fullmatch(r"20\d\d-\d\d-\d\d", value, re.A):
+        raise ValueError(f"is a date such as {anthropic.VERSION}")
+    return value
+
+
+class Anthropic(HTTPProvider):
+    """A server of Anthropic's Messages; the key goes in a header of its own.
+
+    quirks: fields of `wires.anthropic.Quirks`. The DSN option `version` is that of the API;
+    later ones than 2023-06-01 take no sampling (temperature, top_p).
+    """
+
+    wire = anthropic
+    families = FAMILIES
+    own_options = {"version": _version}
+
+    def quirks_of(self, id: str) -> dict[str, Any]:
+        """How a model's wire differs: as its family's does; it knows its own name besides."""
+        return {**super().quirks_of(id), "target": f"{self.name}/{id}"}
+
+    def headers(self) -> dict[str, str]:
+        """The headers that say who asks, and in which version of the API."""
+        version = {"anthropic-version": self.quirks.get("version", anthropic.VERSION)}
+        return {**version, "x-api-key": self._token} if self._token else version
+
+    def list_models(self, *, timeout: float | None = None) -> list[str]:
+        """The ids of the models that the server has (GET /models, all pages), in its order.
+
+        timeout: for all pages together. Raises ProtocolError if the answer is no list of
+        models, or one without an end.
+        """
+        deadline = self.deadline(timeout)
+        ids: dict[str, None] = {}
+        after = ""
+        for _ in range(MOST_PAGES):
+            payload = self.manage_json("GET", f"/models?limit=1000{after}", deadline, "the list of models")
+            rows = payload.get("data") if isinstance(payload, dict) else None
+            if not isinstance(rows, list):
+                raise self._odd("the answer is no list of models")
+            known = len(ids)
+            ids.update({row["id"]: None for row in rows if isinstance(row, dict) and isinstance(row.get("id"), str)})
+            if not payload.get("has_more"):
+                return list(ids)
+            if len(ids) == known:
+                break
+            last = payload.get("last_id")
+            after = "&after_id=" + quote(last if isinstance(last, str) and last else list(ids)[-1], safe="")
+        raise self._odd("the list of models has no end")
+
+    def _odd(self, message: str) -> ProtocolError:
+        error = ProtocolError(message)
+        error.target = self.name
+        return error

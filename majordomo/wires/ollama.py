@@ -1,0 +1,347 @@
+"""Ollama's own protocol: `/api/chat`, whole or as JSON line by line.
+
+It has no word for what other wires have: no choice of tools, no errors among tool
+results, no place for a picture within a text. Such things are said in words.
+
+Source: Ollama 0.33 of August 2026 (`api/types.go`, `server/routes.go`, `docs/api.md`)
+and its Python client 0.6.3.
+"""
+
+from __future__ import annotations
+
+import json
+
+from .. import _json
+from .._frozen import copied
+from ..errors import APIError, ProtocolError, TruncatedError, UnsupportedError
+from ..llm import Image, Thinking, ToolCall, ToolResult, Usage, merge
+from ._conversation import NO_OUTPUT, arranged, with_images_moved
+from ._shared import (
+    Growing,
+    Remedy,
+    base64_of,
+    call_in_words,
+    count_of,
+    error_object,
+    fresh_id,
+    instructed,
+    response_of,
+    text_of,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from dataclasses import dataclass, field
+    from typing import Any
+
+    from ..llm import Message, Request, Response, Tool
+    from ..model import Delta
+    from ._conversation import Answer, Turn
+    from ._shared import Facts
+else:
+    from .._frozen import dataclass, field
+
+FRAMING = "ndjson"
+
+
+def path(model: str, stream: bool) -> str:
+    """Where a question goes, behind the base URL."""
+    return "/api/chat"
+
+
+def read_error(status: int, text: str) -> Facts:
+    """(message, code, param, seconds to wait) of an error's body; what reads it is loaded with the first."""
+    from . import _ollama_errors
+
+    return _ollama_errors.read_error(status, text)
+
+
+def raise_error(payload: Any, partial: str = "") -> None:
+    """Raise the error that a 2xx payload or a line holds, with the status it would have had."""
+    found = error_object(payload)
+    if found is not None:
+        from . import _ollama_errors
+
+        raise _ollama_errors.inner(found, payload, partial)
+
+
+@dataclass(frozen=True)
+class Quirks:
+    """How a server, or what is asked of it, differs.
+
+    schema_enforced: whether it makes an answer follow a schema (Ollama Cloud does not).
+    num_ctx: the size of the context in tokens. keep_alive: how long a model stays loaded, as
+    Ollama takes it: a duration (`"10m"`) or seconds, below 0 for ever. think: what a request
+    that says nothing of reasoning asks for: a switch or a level. remedies: what it does not
+    take, learned from its errors: `"think"` -> None to leave it out, or a level of it
+    (`"think=max"`) -> what to send instead.
+    """
+
+    schema_enforced: bool = True
+    num_ctx: int | None = None
+    keep_alive: str | float | None = None
+    think: bool | str | None = None
+    remedies: dict[str, str | None] = field(default_factory=dict)
+
+
+# Our levels -> `think`. Source: `ThinkValue` in api/types.go, which knows three levels, and `max` since 2026.
+_THINK = {"off": False, "minimal": "low", "low": "low", "medium": "medium", "high": "high", "max": "max"}
+
+
+def encode(request: Request, model: str, quirks: Quirks, *, target: str = "", stream: bool = False) -> dict[str, Any]:
+    """The body of a request. target: our name of the receiver, whose own thinking goes back to it.
+
+    Raises UnsupportedError for an assistant's images and for tools whose schema is recursive.
+    """
+    schema, words = request.schema, []
+    if schema is not None and not isinstance(schema, dict):
+        raise UnsupportedError(f"schema is a JSON Schema as a dict, not {type(schema).__name__}")
+    if _is_forced(request):
+        words.append(call_in_words(request.tool_choice))
+    if schema is not None and not quirks.schema_enforced:
+        from ._schema import in_words
+
+        words.append(in_words(schema))
+    body: dict[str, Any] = {"model": model, "messages": _encode_messages(request, instructed(request, *words), target)}
+    tools = _offered(request)
+    if tools:
+        body["tools"] = [_encode_tool(tool) for tool in tools]
+    if schema is not None and quirks.schema_enforced:
+        body["format"] = schema
+    _, think = _thinking(request, quirks)
+    options = _set(
+        num_ctx=quirks.num_ctx,
+        num_predict=request.max_tokens,
+        temperature=request.temperature,
+        top_p=request.top_p,
+        seed=request.seed,
+        stop=list(request.stop) or None,
+    )
+    body.update(_set(think=think, options=options or None, keep_alive=quirks.keep_alive, stream=stream))
+    return merge(body, request.extra) if request.extra else body
+
+
+def _set(**values: Any) -> dict[str, Any]:
+    """Those that are set."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _encode_messages(request: Request, system: str, target: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = [{"role": "system", "content": system}] if system else []
+    for turn in with_images_moved(arranged(_without_old_thinking(request.messages), target), end="\n"):
+        found.append(_encode_turn(turn))
+        found += [_encode_answer(answer) for answer in turn.answers]
+    return found
+
+
+def _without_old_thinking(messages: tuple[Message, ...]) -> list[Message]:
+    """Thinking goes back while the tools it led to are being used; behind the user's next word it is history."""
+    last = -1
+    for m, message in enumerate(messages):
+        if message.role != "assistant" and not all(isinstance(part, ToolResult) for part in message.parts):
+            last = m
+    return [
+        copied(message, parts=tuple(part for part in message.parts if not isinstance(part, Thinking)))
+        if m < last and message.role == "assistant"
+        else message
+        for m, message in enumerate(messages)
+    ]
+
+
+def _encode_turn(turn: Turn) -> dict[str, Any]:
+    calls = [
+        {"id": call.id, "function": {"index": index, "name": call.name, "arguments": call.arguments}}
+        for index, call in enumerate(turn.calls)
+    ]
+    images = [base64_of(part) for part in turn.parts if isinstance(part, Image)]
+    more = _set(images=images or None, thinking=turn.thinking or None, tool_calls=calls or None)
+    return {"role": turn.role, "content": turn.text, **more}
+
+
+def _encode_answer(answer: Answer) -> dict[str, Any]:
+    text = answer.text or NO_OUTPUT  # templates pass over a message without content
+    return {
+        "role": "tool",
+        "content": json.dumps({"error": text}, ensure_ascii=False) if answer.is_error else text,
+        "tool_name": answer.name,
+        "tool_call_id": answer.id,
+    }
+
+
+def _is_forced(request: Request) -> bool:
+    """Whether a tool must be called, which no server can be made to do."""
+    return bool(request.tools) and request.tool_choice not in ("auto", "none")
+
+
+def _offered(request: Request) -> list[Tool]:
+    """The tools that the model is told of."""
+    choice = request.tool_choice
+    return [tool for tool in request.tools if choice in ("auto", "required", tool.name)]
+
+
+def _encode_tool(tool: Tool) -> dict[str, Any]:
+    from ._schema import inlined, mapped
+
+    parameters = {"type": "object", "properties": {}, **mapped(inlined(tool.parameters), _readable)}
+    if not isinstance(parameters["type"], str):
+        parameters["type"] = "object"
+    described = {"description": tool.description} if tool.description else {}
+    return {"type": "function", "function": {"name": tool.name, **described, "parameters": parameters}}
+
+
+def _readable(node: dict[str, Any]) -> dict[str, Any]:
+    """A schema in the words of `ToolProperty` in api/types.go, to which every schema is an object."""
+    if "const" in node:
+        node.setdefault("enum", [node.pop("const")])
+    if "oneOf" in node:
+        node.setdefault("anyOf", node.pop("oneOf"))
+    if isinstance(node.get("anyOf"), list):
+        node["anyOf"] = [inner if isinstance(inner, dict) else {} for inner in node["anyOf"]]
+    if isinstance(node.get("properties"), dict):
+        named = node["properties"].items()
+        node["properties"] = {name: inner if isinstance(inner, dict) else {} for name, inner in named}
+    return node
+
+
+def _thinking(request: Request, quirks: Quirks) -> tuple[Any, Any]:
+    """`think` as it is wanted and as it is sent; None for nothing."""
+    wanted: Any = quirks.think if request.reasoning is None else _THINK[request.reasoning]
+    if "think" in quirks.remedies:
+        return wanted, None
+    sent = wanted
+    while f"think={sent}" in quirks.remedies:
+        sent = quirks.remedies[f"think={sent}"]
+    return wanted, True if sent == "true" else sent
+
+
+_STOP_REASONS = {"stop": "stop", "length": "length"}  # others are `load` and `unload`; old servers give none
+
+
+def decode(payload: Any, quirks: Quirks, schema: Any = None) -> Response:
+    """The answer in a 2xx body: a stream of one line.
+
+    Raises APIError for an error that came as a 200, ProtocolError for what is no answer,
+    TruncatedError for one that is not done, and for an answer to a schema that was cut.
+    """
+    decoder = StreamDecoder(quirks, schema)
+    decoder.take(payload)
+    decoder.finished = decoder.finished or not isinstance(payload, dict) or "done" not in payload
+    decoder.close()
+    return decoder.response(payload)
+
+
+class StreamDecoder:
+    """The lines of a stream to our deltas, and at the end to a Response.
+
+    finished, done: the line that says `done` has come; nothing follows it.
+    """
+
+    def __init__(self, quirks: Quirks, schema: Any = None) -> None:
+        self.finished = False
+        self.done = False
+        self._schema = schema
+        self._growing = Growing(tags=True)  # where Ollama does not know a model's template
+        self._heard = False
+        self._ids: set[str] = set()
+        self._reason = "other"
+        self._usage = Usage()
+
+    @property
+    def partial(self) -> str:
+        """The text so far."""
+        return self._growing.text
+
+    def feed(self, event: str, data: bytes) -> list[Delta]:
+        """The deltas of one line; raises APIError for an error, which a line that is no JSON is too."""
+        if self.done:
+            return []
+        try:
+            payload = _json.loads(data, "a line of the stream")
+        except ProtocolError:
+            if data[:1] == b"{":  # cut, or broken on its way
+                raise
+            payload = {"error": data.decode("utf-8", "replace")}  # as api/client.go does
+        return self.take(payload)
+
+    def take(self, payload: Any) -> list[Delta]:
+        """The deltas of one line that has been read."""
+        raise_error(payload, self.partial)
+        if not isinstance(payload, dict):
+            return []
+        message = payload.get("message")
+        found = self._take(message) if isinstance(message, dict) else []
+        if payload.get("done") is True:
+            self.finished = self.done = True
+            self._reason = _STOP_REASONS.get(text_of(payload.get("done_reason")), "other")
+            self._usage = Usage(count_of(payload.get("prompt_eval_count")), count_of(payload.get("eval_count")))
+        return found
+
+    def _take(self, message: dict[str, Any]) -> list[Delta]:
+        self._heard = True
+        found = self._growing.think(text_of(message.get("thinking")), 0)
+        text = text_of(message.get("content"))
+        if text:
+            found += self._growing.say(text, 0)
+        entries = message.get("tool_calls")
+        for entry in entries if isinstance(entries, list) else ():
+            function = entry.get("function") if isinstance(entry, dict) else None
+            if isinstance(function, dict):
+                found += self._call(text_of(entry.get("id")), function)
+        return found
+
+    def _call(self, id: str, function: dict[str, Any]) -> list[Delta]:
+        """A call comes whole; its `index` may be that of another one."""
+        if not id or id in self._ids:
+            id = fresh_id()
+        self._ids.add(id)
+        return self._growing.call(len(self._ids), id, function.get("name"), function.get("arguments"))
+
+    def close(self) -> list[Delta]:
+        """The stream has ended: what was held back; raises TruncatedError if the answer is not whole."""
+        found = self._growing.close(0)
+        if not self.finished:
+            raise TruncatedError("the answer ended before it was done: it is cut", partial=self.partial)
+        if not self._heard:
+            raise ProtocolError("the answer holds no message")
+        return found
+
+    def response(self, raw: Any = None) -> Response:
+        """The whole answer of a stream that has been closed."""
+        parts, reason = self._growing.parts(), self._reason
+        if reason != "length" and any(isinstance(part, ToolCall) for part in parts):
+            reason = "tool_calls"  # the server says stop
+        return response_of(parts, reason, self._usage, raw, self._schema)
+
+
+def remedy(error: APIError, body: dict[str, Any], quirks: Quirks) -> Remedy | None:
+    """What an error says of `think`: that the model does not, or that it has no such level.
+
+    Servers of before 2026 know no `max`, those of before August 2025 no levels at all.
+    None if the error is about something else, or about what has been mended before.
+    """
+    think = body.get("think")
+    found = None
+    if error.code == "thinking_not_supported" and think is not None:
+        found = Remedy("think")
+    elif error.code == "invalid_think" and isinstance(think, str):
+        found = Remedy(f"think={think}", "high" if think == "max" else "true")
+    return None if found is None or found.said in quirks.remedies else found
+
+
+def warnings(request: Request, quirks: Quirks) -> tuple[str, ...]:
+    """What is said in words, and what the remedies do to this request, by the option's name here."""
+    found = []
+    if _is_forced(request):
+        found.append("tool_choice: asked for in words, for the target cannot be forced to call")
+    elif request.tools and request.tool_choice == "none":
+        found.append("tools: left out, for the target has no tool_choice")
+    if request.schema is not None and not quirks.schema_enforced:
+        found.append("schema: asked for in words, for the target does not enforce it")
+    wanted, sent = _thinking(request, quirks)
+    option = "think" if request.reasoning is None else "reasoning"
+    if wanted and sent is None:
+        found.append(f"{option}: left out, for the target does not think")
+    elif sent != wanted and wanted:
+        level = "on" if sent is True else sent
+        found.append(f"{option}: sent as {level}, for the target does not take think={wanted}")
+    return tuple(found)
