@@ -67,13 +67,13 @@ def _google(host: str):
     from google import genai
 
     options = {"base_url": f"http://{host}", "api_version": "v1beta"}
-    models = genai.Client(api_key="t", http_options=options).models
+    client = genai.Client(api_key="t", http_options=options)  # which closes when nobody holds it
 
     def stream():
-        for chunk in models.generate_content_stream(model="m", contents="Hi"):
+        for chunk in client.models.generate_content_stream(model="m", contents="Hi"):
             yield chunk.text or ""
 
-    return lambda: models.generate_content(model="m", contents="Hi").text, stream
+    return lambda: client.models.generate_content(model="m", contents="Hi").text, stream
 
 
 def _ollama(host: str):

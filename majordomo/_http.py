@@ -36,6 +36,7 @@ ERROR_CAP = 64 * 1024  # bytes of an error's body that are read
 ERROR_TIME = 2.0  # seconds that reading it may take
 BODY_CAP = 4000  # characters of it that an APIError keeps
 MESSAGE_CAP = 300  # characters of a server's words in a message
+CODE_CAP = 80  # and in its code
 SHOWABLE = 7  # characters of a token's beginning that tell nothing
 IDLE_CAP = 60.0  # seconds after which a kept connection is not trusted any more
 KEPT = 32  # idle connections to one server
@@ -544,11 +545,11 @@ def _api_error(answer: Answer, url: str, secret: str | None, read_error: ReadErr
     return APIError(
         status,
         _line(message, MESSAGE_CAP),
-        code,
+        code and _line(code, CODE_CAP),
         _request_id(headers),
         wait if told is None else told,
         text[:BODY_CAP],
-        param=param,
+        param=param and _line(param, CODE_CAP),
         should_retry=_SHOULD_RETRY.get((headers.get("x-should-retry") or "").strip().lower()),
     )
 

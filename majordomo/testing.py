@@ -27,8 +27,10 @@ from http.client import responses as HTTP_REASONS
 from http.server import BaseHTTPRequestHandler
 from urllib.parse import quote, unquote, urlsplit
 
-from . import _tellers as tellers
-from ._tellers import Drawing, Reply, Seen, Status
+from . import _fake as tellers
+from ._fake import llamaswap, ollama, openai_images, values
+from ._fake.rows import name_of
+from ._fake.values import Drawing, Reply, Seen, Status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,7 +60,7 @@ __all__ = [
     "reset",
 ]
 
-RED = tellers.RED  # what is drawn where no pictures are given
+RED = values.RED  # what is drawn where no pictures are given
 
 
 @dataclass(frozen=True)
@@ -264,14 +266,13 @@ class FakeServer:
     def _managed(self, seen: Seen, path: str) -> Status:
         """What is no question to a model."""
         if seen.method == "GET" and path in self._shown:
-            data = self._shown[path]
-            return Status(200, data, {"Content-Type": tellers.mime_of(data)})
+            return openai_images.tell_shown(self._shown[path])
         for method, ending, answer in _MANAGED:
             if seen.method == method and path.endswith(ending):
                 return answer(self, seen)
         if seen.method == "POST" and "/api/models/unload/" in path:
             return self._unload(unquote(path.partition("/api/models/unload/")[2]))
-        if tellers.loads(seen):
+        if ollama.loads(seen):
             return self._load(seen)
         return Status(404, "404 page not found\n", {"Content-Type": "text/plain; charset=utf-8"})
 
@@ -280,8 +281,8 @@ class FakeServer:
         return Status(200, answer)
 
     def _unload(self, name: str) -> Status:
-        if name not in map(tellers.id_of, map(tellers.row_of, self.models)) and name not in self.running:
-            return tellers.tell_error(404, "model not found", "invalid_request_error", "not_found")
+        if name not in map(name_of, self.models) and name not in self.running:
+            return llamaswap.tell_error(404, "model not found", "invalid_request_error", "not_found")
         self.running = [running for running in self.running if running != name]
         return Status(200, "OK")
 
@@ -289,9 +290,9 @@ class FakeServer:
         """Ollama has a model loaded, or unloaded, by a question that asks nothing."""
         name = seen.model
         self.running = [running for running in self.running if running != name]
-        if name and not tellers.unloads(seen):
+        if name and not ollama.unloads(seen):
             self.running.append(name)
-        return tellers.tell_loaded(seen)
+        return ollama.tell_loaded(seen)
 
 
 # The headers a key may come in, and what stands before it.
@@ -300,19 +301,15 @@ _KEYS = (("authorization", "Bearer "), ("x-goog-api-key", ""), ("x-api-key", "")
 # Method, path's ending, answer. Source: llama-swap of August 2026, `internal/server`; Ollama 0.33, `server/routes.go`.
 _MANAGED: tuple[tuple[str, str, Callable[[FakeServer, Seen], Status]], ...] = (
     ("GET", "/models", lambda fake, seen: tellers.list_models(fake.models, seen)),
-    ("GET", "/running", lambda fake, seen: Status(200, {"running": _ready(fake.running)})),
+    ("GET", "/running", lambda fake, seen: llamaswap.tell_running(fake.running)),
     ("GET", "/health", lambda fake, seen: Status(200, "OK")),
     ("GET", "/unload", lambda fake, seen: fake._unload_all("OK")),
     ("POST", "/api/models/unload", lambda fake, seen: fake._unload_all({"msg": "ok"})),
-    ("GET", "/api/tags", lambda fake, seen: tellers.tell_tags(fake.models)),
-    ("GET", "/api/ps", lambda fake, seen: tellers.tell_ps(fake.models, fake.running)),
-    ("POST", "/api/show", lambda fake, seen: tellers.tell_show(fake.models, seen)),
-    ("GET", "/api/version", lambda fake, seen: Status(200, {"version": "0.33.0"})),
+    ("GET", "/api/tags", lambda fake, seen: ollama.tell_tags(fake.models)),
+    ("GET", "/api/ps", lambda fake, seen: ollama.tell_ps(fake.models, fake.running)),
+    ("POST", "/api/show", lambda fake, seen: ollama.tell_show(fake.models, seen)),
+    ("GET", "/api/version", lambda fake, seen: ollama.tell_version()),
 )
-
-
-def _ready(names: list[str]) -> list[dict[str, str]]:
-    return [{"model": name, "state": "ready"} for name in sorted(names)]
 
 
 def _hush(sock: socket.socket) -> None:

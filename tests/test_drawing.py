@@ -1296,13 +1296,6 @@ def test_the_reason_of_a_provider_is_kept(server):
         registry.parse_image("own/m").generate("a cat")
 
 
-def test_a_target_that_only_draws_is_passed_over_in_chat(server):
-    """Gemini does not chat here yet, and a chain goes on."""
-    server.add(Reply("Hello."))
-    registry = Registry({"LLM_BOX": variable(server, "llama-swap")})
-    assert registry.parse("google/gemini-x, box/m").generate("Hi").model == "box/m"
-
-
 # What was drawn is paid for
 
 

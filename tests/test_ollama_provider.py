@@ -18,11 +18,13 @@ from majordomo import (
     MajordomoError,
     ProtocolError,
     Registry,
+    Request,
     Tool,
     UnsupportedError,
     classify,
     user,
 )
+from majordomo.deadline import Deadline
 from majordomo.testing import RED, FakeServer, Reply, Status, dead_port, hang
 from majordomo.wires.ollama import Quirks
 
@@ -305,16 +307,10 @@ def test_what_a_server_shows(server, name, known):
     server.add(Status(200, SAMPLES.text(name)), path=SHOW)
     model = registry_of(server).provider("box").model("m")
     server.add(Reply("A dot."))
-    found = model.learned(_request(SEE), model._deadline(None))
+    found = model.learned(Request(SEE), Deadline(5))
     assert (found.max_images_per_request, found.tools, found.thinking) == known
     assert found.allowed_image_mime == ("image/png", "image/jpeg")
     assert model.capabilities is found
-
-
-def _request(prompt, **options):
-    from majordomo import Request
-
-    return Request.of(prompt, options)
 
 
 PLAIN = [("Hi", {}), ("Hi", {"reasoning": "off"}), ("Hi", {"schema": {"type": "object"}}), ("Hi", {"max_tokens": 9})]

@@ -338,6 +338,7 @@ def test_a_flood_of_pieces_costs_no_more_with_each():
 
 
 # How an answer grows. Each row: what comes, the parts that stand at its end.
+PICTURE = Image(b"shown", "image/png")
 GROWING = {
     "nothing": ([], []),
     "text": ([("say", "a"), ("say", ""), ("say", "b")], [Text("ab")]),
@@ -351,6 +352,11 @@ GROWING = {
     ),
     "signed": ([("think", "hm"), ("sign", Thinking, "sig")], [Thinking("hm", "sig")]),
     "signed and nothing else": ([("sign", Thinking, "sig", 0), ("say", "a", 1)], [Thinking("", "sig"), Text("a")]),
+    "nothing goes on with what is signed": (
+        [("say", "a"), ("sign", Text, "sig"), ("say", "b"), ("say", "c")],
+        [Text("a", "sig"), Text("bc")],
+    ),
+    "a picture": ([("say", "a"), ("show", PICTURE), ("say", "b")], [Text("a"), PICTURE, Text("b")]),
     "calls between texts": (
         [("say", "a"), ("call", 0, "i", "f", '{"x"'), ("call", 0, None, None, ":1}"), ("say", "b")],
         [Text("a"), ToolCall("i", "f", {"x": 1}), Text("b")],

@@ -164,3 +164,11 @@ def test_name_of(title, name):
 def test_in_words():
     """The schema stands in the instruction, as JSON."""
     assert '{"type":"string"}' in _schema.in_words({"type": "string"})
+
+
+def test_what_is_no_schema_is_refused():
+    """Only a dict is a schema, whatever stands in it."""
+    assert _schema.checked({"type": 7}) == {"type": 7}
+    for odd in (True, None, "object", [{}]):
+        with pytest.raises(UnsupportedError, match="as a dict, not"):
+            _schema.checked(odd)

@@ -33,26 +33,21 @@ CAPABILITIES = Capabilities(
 )
 
 _SMALL = {"max_images_per_request": 100}  # of a context of 200,000 tokens
-_BUDGET = {"thinking": ("enabled", "disabled"), "efforts": (), "forced": "alone", "prefill": True}
+_BUDGET = {"thinking": ("enabled", "disabled"), "efforts": (), "prefill": True}
 _OLD = {**_BUDGET, "sampling": "any", "schemas": False}
 _SWITCHED = {"thinking": ("adaptive", "disabled")}
 FAMILIES = (
-    Family(
-        (),
-        ("claude-3-",),
-        {**_SMALL, "thinking": False},
-        {**_OLD, "thinking": (), "forced": "always", "most_tokens": 4096},
-    ),
+    Family((), ("claude-3-",), {**_SMALL, "thinking": False}, {**_OLD, "thinking": (), "most_tokens": 4096}),
     Family((), ("claude-3-5-",), {}, {"most_tokens": 8192}),
     Family((), ("claude-3-7-",), {"thinking": None}, {**_OLD, "most_tokens": 64_000}),
-    Family((), ("claude-sonnet-4-0", "claude-sonnet-4-2025"), _SMALL, {**_OLD, "most_tokens": 64_000}),
+    Family((), ("claude-sonnet-4-0", "claude-sonnet-4-2025"), _SMALL, _OLD),
     Family((), ("claude-opus-4-0", "claude-opus-4-2025"), _SMALL, {**_OLD, "most_tokens": 32_000}),
     Family((), ("claude-opus-4-1",), _SMALL, {**_OLD, "sampling": "one", "most_tokens": 32_000}),
     Family(
         (),
         ("claude-sonnet-4-5", "claude-opus-4-5", "claude-haiku-4-5"),
         _SMALL,
-        {**_BUDGET, "sampling": "one", "most_tokens": 64_000},
+        {**_BUDGET, "sampling": "one"},
     ),
     Family((), ("claude-sonnet-4-6", "claude-opus-4-6"), {}, {**_SWITCHED, "sampling": "one"}),
     Family(
@@ -62,8 +57,8 @@ FAMILIES = (
         {**_SWITCHED, "efforts": ("low", "medium", "high", "xhigh", "max")},
     ),
     Family((), ("claude-sonnet-5", "claude-opus-5", "claude-haiku-5"), {}, _SWITCHED),
-    Family((), ("claude-sonnet-5-5", "claude-opus-5-5"), {}, {"thinking": ("adaptive",), "forced": "never"}),
-    Family((), ("claude-fable-", "claude-mythos-"), {}, {"forced": "never"}),
+    Family((), ("claude-sonnet-5-5", "claude-opus-5-5"), {}, {"thinking": ("adaptive",), "forced": False}),
+    Family((), ("claude-fable-", "claude-mythos-"), {}, {"forced": False}),
 )
 
 MOST_PAGES = 100  # of a list of models, of up to 1000 each

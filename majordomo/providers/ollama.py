@@ -150,8 +150,8 @@ def dsn_of(name: str, text: str) -> DSN:
     all is this machine, and so is the address that a server listens on for everybody. A port
     that is none is passed over. Raises DSNError, which never quotes the value.
     """
-    scheme, found, rest = text.strip("\"' \t\r\n").rpartition("://")
-    scheme = scheme.lower() if found else "http"
+    scheme, found, rest = text.strip("\"' \t\r\n").partition("://")
+    scheme, rest = (scheme.lower(), rest) if found else ("http", scheme)
     if scheme not in ("http", "https"):
         raise DSNError("it reads [http:// or https://]HOST[:PORT][/PATH]")
     where, question, query = rest.partition("?")

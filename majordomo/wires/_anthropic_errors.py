@@ -88,9 +88,9 @@ _TEACH = (
     (r"\W?thinking\b(?:" + _NOT + r"|.{0,80}does not match)", "thinking", "thinking={}", True),
     (r"(?:.{0,60}does not support the effort|output_config(?:\.effort)?:" + _NO_INPUT + ")", "effort", "effort", True),
     (r"\W?(?:output_config\.)?effort\b", "effort", "effort={}", True),
+    (r"output_config\.format\.", "schema", "schema", False),  # something within it
     (r"output_config(?:\.format)?:" + _NO_INPUT, "schema", "schema", True),
-    (r".{0,60}(?:structured outputs?|output_config\.format\W)" + _NOT, "schema", "schema", True),
-    (r"output_config\.format\.", "schema", "schema", False),
+    (r".{0,60}structured outputs?\b" + _NOT, "schema", "schema", True),
     (r"\W?temperature\W{1,5}and\W{1,5}top_p\b.{0,20}cannot both", "top_p", "temperature+top_p", True),
     (r"\W?temperature\b.{0,20}may only be set to 1", "temperature", "temperature", False),
     (r"\W?temperature\b" + _NOT, "temperature", "temperature", True),
@@ -100,14 +100,13 @@ _TEACH = (
 
 def remedy(error: APIError, body: dict[str, Any], remedies: dict[str, str | None]) -> Remedy | None:
     """What of a body an error calls unsupported; None if it is about something else, or was mended before."""
-    if error.status != 400:
+    if error.status not in (400, 422):
         return None
     for pattern, about, said, lasting in _TEACH:
         sent = _sent(body, about)
         if sent and re.match(pattern, error.message, re.I):
             said = said.format(sent)
-            if said not in remedies:
-                return Remedy(said, lasting=lasting)
+            return None if said in remedies else Remedy(said, lasting=lasting)
     return None
 
 

@@ -92,8 +92,8 @@ def _mended(
 ) -> Remedy | None:
     config = _object(body, "generationConfig")
     if field == "thoughtSignature":
-        missing = "missing" in message
-        return Remedy(field, SKIP if seals or missing else None, lasting=False) if _is_signed(body) else None
+        seal = SKIP if seals or "missing" in message.lower() else None
+        return Remedy(field, seal, lasting=False) if _is_signed(body) else None
     if field.startswith("thinking"):
         return _thinking(field, _object(config, "thinkingConfig"), remedies)
     if field == "schema":  # this one is too much, others may not be

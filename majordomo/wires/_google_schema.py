@@ -91,12 +91,24 @@ def _node(node: Node) -> Node:
         node["enum"] = [node.pop("const")]
     node = _listed(node)
     node = described(node, [name for name in node if name in _TELLING])
-    node = {name: value for name, value in node.items() if name in _KNOWN}
+    node = {name: _spelt_out(name, value) for name, value in node.items() if name in _KNOWN}
     if "$ref" in node and not all(name.startswith("$") for name in node):
-        if "anyOf" in node:
-            return described(node, ["anyOf"])
+        node = described(node, ["anyOf"])
         node["anyOf"] = [{"$ref": node.pop("$ref")}]  # beside a reference nothing else may stand
     return node
+
+
+def _spelt_out(name: str, value: Any) -> Any:
+    """A keyword's value in which `true` and `false` are objects, which they are only in `additionalProperties`."""
+    if name in ("properties", "$defs") and isinstance(value, dict):
+        return {key: _as_object(inner) for key, inner in value.items()}
+    if name in ("anyOf", "oneOf", "prefixItems") and isinstance(value, list):
+        return [_as_object(inner) for inner in value]
+    return _as_object(value) if name == "items" else value
+
+
+def _as_object(schema: Any) -> Any:
+    return {True: {}, False: {"description": "not: {}"}}[schema] if isinstance(schema, bool) else schema
 
 
 def _united(node: Node) -> Node:
@@ -129,7 +141,8 @@ def _rename_definitions(node: Node) -> None:
     """The older name of `$defs`, and the references into it."""
     definitions = node.pop("definitions", None)
     if isinstance(definitions, dict):
-        node["$defs"] = {**definitions, **node.get("$defs", {})}
+        own = node.get("$defs")
+        node["$defs"] = {**definitions, **own} if isinstance(own, dict) else definitions
     reference = node.get("$ref")
     if isinstance(reference, str) and reference.startswith("#/definitions/"):
         node["$ref"] = "#/$defs/" + reference[len("#/definitions/") :]

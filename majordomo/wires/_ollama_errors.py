@@ -63,6 +63,7 @@ def inner(found: dict[str, Any], payload: Any, partial: str) -> APIError:
 
 
 def _read(found: dict[str, Any], status: int | None) -> tuple[int, Facts]:
+    """The facts of an error, and its status: the one it would have had, if it came without."""
     text = text_of(found.get("message"))
     if text.lstrip()[:1] == "{":
         found = error_in(text)

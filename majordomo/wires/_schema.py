@@ -114,6 +114,13 @@ def described(node: Node, names: Iterable[str]) -> Node:
     return node
 
 
+def checked(schema: Any) -> Node:
+    """A schema that is one as far as its type goes; UnsupportedError if it is not."""
+    if not isinstance(schema, dict):
+        raise UnsupportedError(f"schema is a JSON Schema as a dict, not {type(schema).__name__}")
+    return schema
+
+
 def in_words(schema: Any) -> str:
     """An instruction to answer to a schema, for servers that cannot be made to."""
     text = _json.dumps(schema, "the schema")

@@ -36,8 +36,8 @@ class Remedy:
     """What an error of a server teaches about a request.
 
     said: a parameter that the server does not take, or one value of it (`"effort=none"`).
-    instead: the name to send it under, None to leave it out. lasting: whether that holds
-    for later requests too.
+    instead: the name to send it under, or the value that is taken; None to leave it out.
+    lasting: whether that holds for later requests too.
     """
 
     said: str
@@ -431,8 +431,8 @@ class _Piece:
 
 
 def instructed(request: Request, *words: str) -> str:
-    """The system prompt with further instructions behind it, `""` if there is nothing to say."""
-    return "\n\n".join([text for text in (request.system, *words) if text])
+    """The system prompt with further instructions behind it, `""` if there is nothing but white space."""
+    return "\n\n".join([text for text in (request.system, *words) if text and not text.isspace()])
 
 
 def call_in_words(choice: str) -> str:
@@ -492,6 +492,7 @@ def inner_error(payload: Any, status: int, facts: Facts, partial: str) -> APIErr
     """The error that a 2xx payload holds. facts: its message, code, param and the seconds to wait."""
     message, code, param, wait = facts
     body = one_line(json_text(payload), 4000)
+    code, param = code and one_line(code, 80), param and one_line(param, 80)
     return APIError(status, one_line(message, 300), code, retry_after=wait, body=body, param=param, partial=partial)
 
 

@@ -72,19 +72,18 @@ class Quirks:
 
     version: of the API. target: our name of the receiver, whose thinking is its own. thinking:
     the values of `thinking.type` that it takes, `()` if it cannot think. efforts: the levels
-    that it takes, lowest first. forced: whether a tool can be forced: `always`, `alone` (not
-    while it thinks) or `never`. sampling: whether it takes `any` of temperature and top_p,
-    `one` of them, or `none`. most_tokens: of an answer, None where no default comes near it.
-    prefill: whether it goes on with an answer that was begun for it. schemas: whether it can
-    be held to a schema. remedies: what it does not take, learned from its errors, see
-    `_anthropic_errors`.
+    that it takes, lowest first. forced: whether it can be made to call a tool. sampling:
+    whether it takes `any` of temperature and top_p, `one` of them, or `none`. most_tokens: of
+    an answer, None where no default comes near it. prefill: whether it goes on with an answer
+    that was begun for it. schemas: whether it can be held to a schema. remedies: what it does
+    not take, learned from its errors, see `_anthropic_errors`.
     """
 
     version: str = VERSION
     target: str = ""
     thinking: tuple[str, ...] = ("adaptive",)
     efforts: tuple[str, ...] = ("low", "medium", "high", "max")
-    forced: str = "always"
+    forced: bool = True
     sampling: str = "none"
     most_tokens: int | None = None
     prefill: bool = False
@@ -100,7 +99,7 @@ def encode(request: Request, model: str, quirks: Quirks, *, target: str = "", st
     asked = _Asked(request, quirks, target)
     body: dict[str, Any] = {"model": model, **asked.body}
     system = instructed(request, *asked.words)
-    if system.strip():
+    if system:
         body["system"] = system
     body["messages"] = _encode_turns(asked.turns)
     if stream:
@@ -155,10 +154,9 @@ class _Asked:
         return MAX_TOKENS + budget if most is None else min(MAX_TOKENS + budget, most)
 
     def _hold_to(self, schema: Any) -> None:
-        from ._schema import in_words
+        from ._schema import checked, in_words
 
-        if not isinstance(schema, dict):
-            raise UnsupportedError(f"schema is a JSON Schema as a dict, not {type(schema).__name__}")
+        checked(schema)
         taken = None
         if self.quirks.schemas and "schema" not in self.quirks.remedies:
             taken = _schema_taken(schema)
@@ -181,7 +179,7 @@ class _Asked:
 
     def _offer_tools(self) -> None:
         tools, choice = self.request.tools, self.request.tool_choice
-        if choice not in ("auto", "none") and self._forcing() == "never":
+        if choice not in ("auto", "none") and not self._can_force():
             self.words.append(call_in_words(choice))
             self.told.append("tool_choice: asked for in words, for the target cannot be forced to call")
             tools = tuple([tool for tool in tools if choice in ("required", tool.name)])
@@ -197,13 +195,15 @@ class _Asked:
         if choice != "auto":
             self.body["tool_choice"] = _CHOICES.get(choice) or {"type": "tool", "name": choice}
 
-    def _forcing(self) -> str:
-        """Whether a tool can be forced, as in `Quirks`; not at all where thinking cannot be stopped for it."""
-        remedies = self.quirks.remedies
-        how = "alone" if "thinking+tool_choice" in remedies else self.quirks.forced
-        if "tool_choice" in remedies or (how == "alone" and "disabled" not in self._types()):
-            return "never"
-        return how
+    def _can_force(self) -> bool:
+        """Whether a tool can be forced: not where it rules out thinking that cannot be stopped."""
+        if not self.quirks.forced or "tool_choice" in self.quirks.remedies:
+            return False
+        return not self._is_forced_alone() or "disabled" in self._types()
+
+    def _is_forced_alone(self) -> bool:
+        """Whether a tool can be forced only while nothing is thought, as always where thinking has a budget."""
+        return "thinking+tool_choice" in self.quirks.remedies or self._types() - {"disabled"} == {"enabled"}
 
     def _types(self) -> set[str]:
         """The values of `thinking.type` that the model takes, as far as is known by now."""
@@ -216,7 +216,7 @@ class _Asked:
 
     def _think(self) -> None:
         level, types = self.request.reasoning, self._types()
-        if self.body.get("tool_choice", {}).get("type") in ("any", "tool") and self._forcing() == "alone":
+        if self.body.get("tool_choice", {}).get("type") in ("any", "tool") and self._is_forced_alone():
             if level not in (None, "off"):
                 self.told.append("reasoning: left out, for a tool must be called")
             if level is not None or "thinking+tool_choice" in self.quirks.remedies:

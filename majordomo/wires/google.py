@@ -77,11 +77,11 @@ def encode(request: Request, model: str, quirks: Quirks, *, target: str = "", st
     config = {name: getattr(request, option) for name, option in _settings(request) if name not in quirks.remedies}
     if request.stop and "stopSequences" in config:
         config["stopSequences"] = list(request.stop)
-    words = ""
-    if request.schema is not None:
-        words = _schema(config, request, quirks)
-    if request.reasoning is not None and _thinks(quirks):
-        config["thinkingConfig"] = _thinking_config(request.reasoning, quirks)
+    thinking = _thinking_config(request.reasoning, quirks)
+    if thinking:
+        config["thinkingConfig"] = thinking
+    enforced, words = _schema(request, quirks)
+    config.update(enforced)
     _instruct(body, instructed(request, words), quirks)
     if request.tools:
         _tools(body, request)
@@ -220,18 +220,17 @@ def _enforces(request: Request, quirks: Quirks) -> bool:
     return "responseJsonSchema" not in remedies and not (request.tools and "responseJsonSchema=tools" in remedies)
 
 
-def _schema(config: dict[str, Any], request: Request, quirks: Quirks) -> str:
-    """Put the schema into `generationConfig`, or give the words that ask for it."""
+def _schema(request: Request, quirks: Quirks) -> tuple[dict[str, Any], str]:
+    """What stands of a schema in `generationConfig`, or else the words that ask for it."""
+    if request.schema is None:
+        return {}, ""
     from ._google_schema import adapted
-    from ._schema import in_words
+    from ._schema import checked, in_words
 
-    if not isinstance(request.schema, dict):
-        raise UnsupportedError(f"schema is a JSON Schema as a dict, not {type(request.schema).__name__}")
+    schema = checked(request.schema)
     if not _enforces(request, quirks):
-        return in_words(request.schema)
-    config["responseMimeType"] = "application/json"
-    config["responseJsonSchema"] = adapted(request.schema)
-    return ""
+        return {}, in_words(schema)
+    return {"responseMimeType": "application/json", "responseJsonSchema": adapted(schema)}, ""
 
 
 def _thinks(quirks: Quirks) -> bool:
@@ -249,7 +248,9 @@ def _thinking(level: str, quirks: Quirks) -> tuple[str, str | None]:
     return said, sent
 
 
-def _thinking_config(level: str, quirks: Quirks) -> dict[str, Any]:
+def _thinking_config(level: str | None, quirks: Quirks) -> dict[str, Any]:
+    if level is None or not _thinks(quirks):
+        return {}
     name, _, value = (_thinking(level, quirks)[1] or "").partition("=")
     config: dict[str, Any] = {} if level == "off" else {"includeThoughts": True}
     if name:
@@ -326,14 +327,14 @@ class StreamDecoder:
         return [delta for answer in answers for delta in self._take(answer)]
 
     def _take(self, answer: Any) -> list[Delta]:
-        raise_error(answer, self.partial)
+        raise_error(answer)
         if not isinstance(answer, dict):
             return []
         self._count(answer.get("usageMetadata"))
         # Further ones are other answers (`candidateCount` in extra); ours is the first.
         candidate = next((row for row in rows_of(answer, "candidates") if not row.get("index")), None)
         if candidate is None:
-            refused = blocked(answer, self.partial)
+            refused = blocked(answer)
             if refused is not None:
                 raise refused
             return []
@@ -462,8 +463,7 @@ def _told_of_thinking(level: str, quirks: Quirks) -> list[str]:
     if not _thinks(quirks):
         return [] if level == "off" else ["reasoning: left out, for the target has no such option"]
     said, sent = _thinking(level, quirks)
-    if level == "off" and sent != "thinkingBudget=0":
-        return [f"reasoning: sent as {sent}, for the target always thinks"]
-    if said == sent:
+    if sent == said and (level != "off" or sent == "thinkingBudget=0"):
         return []
-    return [f"reasoning: {f'sent as {sent}' if sent else 'left out'}, for the target does not take {said}"]
+    why = "always thinks" if level == "off" and sent else f"does not take {said}"
+    return [f"reasoning: {f'sent as {sent}' if sent else 'left out'}, for the target {why}"]

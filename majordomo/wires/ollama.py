@@ -182,7 +182,8 @@ def _offered(request: Request) -> list[Tool]:
 def _encode_tool(tool: Tool) -> dict[str, Any]:
     from ._schema import inlined, mapped
 
-    parameters = {"type": "object", "properties": {}, **mapped(inlined(tool.parameters), _readable)}
+    schema = mapped(inlined(tool.parameters), _readable)
+    parameters = {"type": "object", "properties": {}, **(schema if isinstance(schema, dict) else {})}
     if not isinstance(parameters["type"], str):
         parameters["type"] = "object"
     described = {"description": tool.description} if tool.description else {}
@@ -225,7 +226,10 @@ def decode(payload: Any, quirks: Quirks, schema: Any = None) -> Response:
     """
     decoder = StreamDecoder(quirks, schema)
     decoder.take(payload)
-    decoder.finished = decoder.finished or not isinstance(payload, dict) or "done" not in payload
+    if (
+        not isinstance(payload, dict) or payload.get("done") is None
+    ):  # then `close` finds out what is wrong, if anything
+        decoder.finished = True
     decoder.close()
     return decoder.response(payload)
 

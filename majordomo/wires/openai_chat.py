@@ -398,8 +398,6 @@ class StreamDecoder:
         if self._whole is not None:
             return self._whole
         parts, refusal = self._growing.parts(), "".join(self._refusal)
-        if not self._quirks.official:
-            parts = [Thinking(part.text.rstrip("\n")) if isinstance(part, Thinking) else part for part in parts]
         reason = _stop_reason(self._finish, refusal, any(isinstance(part, ToolCall) for part in parts))
         return response_of(parts, reason, self._usage, None, self._schema, refusal)
 

@@ -19,7 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from dataclasses import dataclass, field
-    from typing import Any, NoReturn
+    from typing import Any
 
     from ..errors import APIError
     from ..llm import Part, Request, Response
@@ -142,6 +142,7 @@ def _encode_assistant(turn: Turn, quirks: Quirks, sent: set[str]) -> list[dict[s
             item = None if "input.reasoning" in quirks.remedies else _encode_thinking(part, quirks)
             if item is not None and item.get("id") not in sent:
                 thought.append(item)
+                sent.add(item.get("id", ""))
             continue
         item = _encode_call(part) if isinstance(part, ToolCall) else _encode_text(part)
         if item is None:
@@ -150,7 +151,6 @@ def _encode_assistant(turn: Turn, quirks: Quirks, sent: set[str]) -> list[dict[s
         if "phase" not in before and "phase" not in item and before.get("type") == item["type"] == "message":
             before["content"] += item["content"]
             continue
-        sent.update(item["id"] for item in thought if "id" in item)
         found += [*thought, item]
         thought = []
     return found
@@ -441,6 +441,8 @@ class StreamDecoder:
             return []
         payload = _json.loads(data, "an event of the stream")
         if not isinstance(payload, dict):
+            if event == "error":
+                self._fail(payload)
             raise_error(payload, self.partial)
             return []
         name = text_of(payload.get("type")) or event
@@ -455,9 +457,9 @@ class StreamDecoder:
             return self._end(response if isinstance(response, dict) else {}, name.rpartition(".")[2])
         if payload.get("object") == "response":  # one answer, although a stream was asked for
             return self.take(payload)
-        if name == "error":
-            inner = payload.get("error")
-            self._fail(inner if inner else {key: payload.get(key) for key in ("message", "code", "param")})
+        if "error" in (name, event):  # nested, or flat as the types have it
+            flat = {key: value for key, value in payload.items() if (key, value) != ("type", "error")}
+            self._fail(payload.get("error") or flat)
         if not text_of(payload.get("type")):
             raise_error(payload, self.partial)
         return []
@@ -471,12 +473,11 @@ class StreamDecoder:
         self._raw = payload
         return self._end(payload, "completed")
 
-    def _fail(self, error: Any) -> NoReturn:
+    def _fail(self, error: Any) -> None:
         """Raise what the server calls the reason of its failure, whatever that is."""
         found = dict(error) if isinstance(error, dict) else {"message": error}
         found["message"] = text_of(found.get("message")) or "the server failed to answer"
         raise_error({"error": found}, self.partial)
-        raise AssertionError("an error is raised")
 
     def _item(self, index: Any, id: Any, kind: str) -> _Item:
         """The item that an event is about: by its index, which stays where proxies change ids; else by its id."""
@@ -488,12 +489,14 @@ class StreamDecoder:
             found = self._by_key.get(keys[0])
         else:
             found = next((item for item in reversed(self._items) if item.kind == kind and item.ended is None), None)
-        if found is None:
-            found = _Item(len(self._items), kind)
-            self._items.append(found)
+        found = found or self._begun(kind)
         for key in keys:
             self._by_key.setdefault(key, found)
         return found
+
+    def _begun(self, kind: str) -> _Item:
+        self._items.append(_Item(len(self._items), kind))
+        return self._items[-1]
 
     def _frame(self, payload: dict[str, Any], ended: bool) -> list[Delta]:
         """An item begins, or is whole; one of a kind that nobody knows is passed over."""
@@ -535,13 +538,11 @@ class StreamDecoder:
         return self._growing.close(self._speaker) + self._growing.think(between + text, item.number)
 
     def _name(self, item: _Item, source: dict[str, Any]) -> list[Delta]:
-        """What a call is named, unless that is known."""
+        """What a call is named, unless that is known; with its id, for a name alone would begin another call."""
         id, name = self._growing.calls.name(item.call) if item.call is not None else ("", "")
-        new_id = "" if id else text_of(source.get("call_id"))
+        new_id = id or text_of(source.get("call_id")) or ("" if item.call is None else fresh_id())
         new_name = "" if name else text_of(source.get("name"))
-        if item.call is not None and not (new_id or new_name):
-            return []
-        return self._call(item, new_id or ("" if id else fresh_id()), new_name, None)
+        return self._call(item, new_id, new_name, None) if item.call is None or (new_id, new_name) != (id, "") else []
 
     def _call(self, item: _Item, id: str, name: str, arguments: Any) -> list[Delta]:
         if item.call is None:
@@ -617,7 +618,7 @@ class StreamDecoder:
         found = next((self._by_key[key] for key in keys if key in self._by_key), None)
         if found is None and count < len(same):
             found = same[count]
-        return found or self._item(None, f"{number} {text_of(id)}", kind)
+        return found or self._begun(kind)
 
     def close(self) -> list[Delta]:
         """The stream has ended; raises TruncatedError if its last event has not come, whatever came before."""
@@ -672,8 +673,12 @@ def _usage(usage: Any) -> Usage:
 # --- what errors teach
 
 
-# Parameters that may be left out.
-_OPTIONAL = ("temperature", "top_p", "max_output_tokens", "include", "stream_options", "reasoning", "reasoning.summary")
+# Parameters that may be left out -> what is left out then.
+_OPTIONAL = {
+    **{name: name for name in ("temperature", "top_p", "max_output_tokens", "include", "stream_options", "reasoning")},
+    "stream_options.include_obfuscation": "stream_options",
+    "reasoning.summary": "reasoning.summary",
+}
 _UNTAKEN_CODES = ("unsupported_parameter", "unsupported_value", "unknown_parameter", "extra_forbidden")
 _UNTAKEN = r"(unsupported|unknown|unrecognized) (parameter|value)|.{0,80}\bnot supported|.{0,60}must be verified"
 _NAMED = r"(?:unsupported|unknown|unrecognized) parameter:? ['\"]?([a-z_.]+\b)"
@@ -702,19 +707,18 @@ def remedy(error: APIError, body: dict[str, Any], quirks: Quirks) -> Remedy | No
 def _mended(error: APIError, body: dict[str, Any]) -> Remedy | None:
     named = re.match(_NAMED, error.message, re.I)
     param = error.param or (named[1] if named else "")
-    if param == "max_output_tokens" and param in body:
-        least = re.search(r"expected a value >= (\d{1,9})\b", error.message, re.I)
-        if least is not None:
-            return Remedy(param, least[1])
+    sent, _, inner = param.partition(".")
+    value = body.get(sent)
+    least = re.search(r"expected a value >= (\d{1,9})\b", error.message, re.I)
+    if least is not None and param == "max_output_tokens":
+        size = count_of(value)
+        return Remedy(param, least[1]) if size is not None and size < int(least[1]) else None
     if error.code not in _UNTAKEN_CODES and not re.match(_UNTAKEN, error.message, re.I):
         return None
     if param == "reasoning.effort":
-        return _mended_effort(error, body.get("reasoning"))
-    for name in (param, param.partition(".")[0]):
-        outer, _, inner = name.partition(".")
-        if name in _OPTIONAL and outer in body and (not inner or inner in body[outer]):
-            return Remedy(name)
-    return None
+        return _mended_effort(error, value)
+    given = inner in value if inner and isinstance(value, dict) else sent in body
+    return Remedy(_OPTIONAL[param]) if param in _OPTIONAL and given else None
 
 
 def _mended_effort(error: APIError, reasoning: Any) -> Remedy | None:
