@@ -208,3 +208,10 @@ class Samples:
 
     def payload(self, name: str):
         return json.loads(self.text(name))
+
+
+def told_of(wire, request, quirks, **more):
+    """What a wire says of a request that it does not send as asked."""
+    told: list[str] = []
+    wire.encode(request, "m", quirks, told=told, **more)
+    return tuple(told)

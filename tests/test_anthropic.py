@@ -11,7 +11,7 @@ import random
 from dataclasses import replace
 
 import pytest
-from helpers import ODD_BODIES, Samples, mutated
+from helpers import ODD_BODIES, Samples, mutated, told_of
 from readers import READERS
 
 from majordomo import (
@@ -628,7 +628,7 @@ def test_a_full_request():
     quirks = quirks_of("claude-sonnet-4-6")
     target = "anthropic/claude-sonnet-4-6"
     assert wire.encode(FULL, "claude-sonnet-4-6", quirks, target=target, stream=True) == expect
-    assert wire.warnings(FULL, replace(quirks, target=target)) == ()
+    assert told_of(wire, FULL, quirks, target=target) == ()
 
 
 def test_the_least_request():
@@ -646,7 +646,7 @@ def test_encoding_changes_nothing_of_the_callers():
     before = copy.deepcopy(request.to_dict())
     for quirks in (NEWEST, quirks_of("claude-3-5-haiku")):
         wire.encode(request, "m", quirks, target="anthropic/claude-sonnet-4-6", stream=True)
-        wire.warnings(request, quirks)
+        told_of(wire, request, quirks)
     assert request.to_dict() == before
 
 
@@ -804,7 +804,7 @@ def test_an_answer_that_was_begun(id, options, sent):
     request = Request([user("a"), assistant("b ")], **options)
     messages = wire.encode(request, id, quirks_of(id))["messages"]
     assert [(message["role"], message["content"]) for message in messages] == sent
-    told = [warning for warning in wire.warnings(request, quirks_of(id)) if warning.startswith("messages: ")]
+    told = [warning for warning in told_of(wire, request, quirks_of(id)) if warning.startswith("messages: ")]
     assert len(told) == (len(sent) == 3)
 
 
@@ -863,10 +863,10 @@ def test_any_request_is_one_that_the_server_takes(id):
 
 def settings(id, *, messages="Hi", quirks=None, **options):
     """(what is sent besides model and messages, the options that warnings name) for a model."""
-    quirks = replace(quirks or quirks_of(id), target=TARGET)
+    quirks = quirks or quirks_of(id)
     request = Request(messages, **options)
     body = wire.encode(request, id, quirks, target=TARGET)
-    told = wire.warnings(request, quirks)
+    told = told_of(wire, request, quirks, target=TARGET)
     assert all(": " in warning and "\n" not in warning for warning in told)
     return {k: v for k, v in body.items() if k not in ("model", "messages")}, [w.partition(":")[0] for w in told]
 

@@ -12,7 +12,7 @@ import random
 from base64 import b64encode
 
 import pytest
-from helpers import ODD_BODIES, Samples, mutated
+from helpers import ODD_BODIES, Samples, mutated, told_of
 
 from majordomo import (
     APIError,
@@ -748,7 +748,7 @@ def test_settings():
         "stopSequences": ["END"],
         "seed": 0,
     }
-    assert wire.warnings(request, NEW) == ()
+    assert told_of(wire, request, NEW) == ()
 
 
 @pytest.mark.parametrize(("seed", "sent"), [(-1, True), (2**31 - 1, True), (-(2**31), True), (2**31, False)])
@@ -756,7 +756,7 @@ def test_seeds_have_32_bits(seed, sent):
     """A seed beyond them is left out, and told; it would be refused."""
     request = Request("Hi", seed=seed)
     assert ("generationConfig" in wire.encode(request, "m", NEW)) is sent
-    assert wire.warnings(request, NEW) == (() if sent else ("seed: left out, for the target takes 32 bits",))
+    assert told_of(wire, request, NEW) == (() if sent else ("seed: left out, for the target takes 32 bits",))
 
 
 # --- schemas
@@ -899,10 +899,10 @@ def test_a_schema_beside_tools():
     words = body["systemInstruction"]["parts"][0]["text"]
     assert words.startswith("Be brief.\n\n")
     assert json.dumps(SCHEMA, separators=(",", ":")) in words
-    assert wire.warnings(request, OLD) == ("schema: asked for in words, for the target does not enforce it",)
+    assert told_of(wire, request, OLD) == ("schema: asked for in words, for the target does not enforce it",)
     alone = Request("Hi", schema=SCHEMA)
     assert wire.encode(alone, "m", OLD)["generationConfig"]["responseJsonSchema"] == SCHEMA
-    assert wire.warnings(alone, OLD) == wire.warnings(request, NEW) == ()
+    assert told_of(wire, alone, OLD) == told_of(wire, request, NEW) == ()
 
 
 # --- what models differ in
@@ -971,7 +971,7 @@ def test_reasoning(provider, model, sent):
             assert config == {"thinkingConfig": {**thoughts, name: value}}
             stays_on = level == "off" and value != 0
             told = [f"reasoning: sent as {name}={value}, for the target always thinks"] if stays_on else []
-        assert list(wire.warnings(request, quirks)) == told
+        assert list(told_of(wire, request, quirks)) == told
 
 
 @pytest.mark.parametrize(
@@ -1002,7 +1002,7 @@ def test_models_that_go_by_no_temperature(provider, model, sent):
     assert set(wire.encode(request, model, quirks)["generationConfig"]) == (
         {"maxOutputTokens", "temperature", "topP"} if sent else {"maxOutputTokens"}
     )
-    assert [told.partition(":")[0] for told in wire.warnings(request, quirks)] == (
+    assert [told.partition(":")[0] for told in told_of(wire, request, quirks)] == (
         [] if sent else ["temperature", "top_p"]
     )
 
@@ -1017,7 +1017,7 @@ def test_gemma_3(provider):
         parts = body["contents"][0]["parts"]
         assert parts[0]["text"].startswith("Be brief.\n\nAnswer with one JSON value")
         assert len(parts) == first + 1
-    assert [told.partition(":")[0] for told in wire.warnings(request, quirks)] == ["system", "schema"]
+    assert [told.partition(":")[0] for told in told_of(wire, request, quirks)] == ["system", "schema"]
     assert provider.capabilities_of("gemma-3-27b-it").tools is False
 
 
@@ -1152,7 +1152,7 @@ def test_what_thinking_comes_nearest(level, message, said_, instead):
     config = wire.encode(Request("Hi", reasoning=level), "m", quirks)["generationConfig"]["thinkingConfig"]
     assert config[name] == (int(value) if name == "thinkingBudget" else value)
     assert said_.partition("=")[0] not in set(config) - {name}
-    assert wire.warnings(Request("Hi", reasoning=level), quirks)[0].startswith(f"reasoning: sent as {instead}, for")
+    assert told_of(wire, Request("Hi", reasoning=level), quirks)[0].startswith(f"reasoning: sent as {instead}, for")
 
 
 def test_budgets_that_are_refused():
@@ -1170,7 +1170,7 @@ def test_budgets_that_are_refused():
         config = wire.encode(request, "m", quirks).get("generationConfig")
         assert config == (None if level == "off" else {"thinkingConfig": {"includeThoughts": True}})
         first = f"thinkingBudget={wire.BUDGETS[level]}"
-        assert wire.warnings(request, quirks) == (f"reasoning: left out, for the target does not take {first}",)
+        assert told_of(wire, request, quirks) == (f"reasoning: left out, for the target does not take {first}",)
 
 
 def refusal(message):

@@ -11,7 +11,7 @@ import random
 from base64 import b64decode
 
 import pytest
-from helpers import ODD_BODIES, Samples, mutated
+from helpers import ODD_BODIES, Samples, mutated, told_of
 
 from majordomo import (
     APIError,
@@ -565,7 +565,7 @@ def test_a_full_request():
     shown["content"] = f"Images returned by the tool get_map ({CALLS[1].id}):\n{shown['content']}"
     quirks = wire.Quirks(num_ctx=8192, keep_alive="10m")
     assert wire.encode(FULL, "gemma4:latest", quirks, target="box/gemma4:latest", stream=True) == expect
-    assert wire.warnings(FULL, quirks) == ()
+    assert told_of(wire, FULL, quirks) == ()
 
 
 def messages_of(*messages, target="box/m", **options):
@@ -645,7 +645,7 @@ def test_tool_choice(choice, tools, system, told):
     body = wire.encode(request, "m", PLAIN)
     assert ([tool["function"]["name"] for tool in body["tools"]] if "tools" in body else None) == tools
     assert [m["content"] for m in body["messages"] if m["role"] == "system"] == ([system] if system else [])
-    assert wire.warnings(request, PLAIN) == told
+    assert told_of(wire, request, PLAIN) == told
     both = wire.encode(Request("Hi", tools=TOOLS, tool_choice=choice, system="Be brief."), "m", PLAIN)["messages"]
     assert both[0]["content"] == (f"Be brief.\n\n{system}" if system else "Be brief.")
 
@@ -698,7 +698,7 @@ def test_a_schema_that_is_not_enforced():
     assert "format" not in body
     assert body["messages"][0]["content"].startswith("Be brief.\n\n")
     assert json.dumps(SCHEMA, separators=(",", ":")) in body["messages"][0]["content"]
-    assert wire.warnings(request, CLOUD) == ("schema: asked for in words, for the target does not enforce it",)
+    assert told_of(wire, request, CLOUD) == ("schema: asked for in words, for the target does not enforce it",)
     assert wire.encode(request, "m", PLAIN)["format"] is SCHEMA
     with pytest.raises(UnsupportedError):
         wire.encode(Request("Hi", schema=["a"]), "m", PLAIN)
@@ -746,7 +746,7 @@ def test_what_was_learned_of_thinking(level, more, learned, sent, told):
     """A level that was refused is sent as the next one, thinking that was is left out; it is told where it matters."""
     request, quirks = Request("Hi", reasoning=level), quirks_after(*learned, **more)
     assert wire.encode(request, "m", quirks).get("think") == sent
-    assert wire.warnings(request, quirks) == ((told,) if told else ())
+    assert told_of(wire, request, quirks) == ((told,) if told else ())
 
 
 TOO_HIGH = 'invalid think value: "max" (must be "high", "medium", "low", true, or false)'

@@ -637,7 +637,7 @@ def test_the_whole_round():
 def test_a_provider_knows_its_wire():
     """Models of one provider share what its DSN says, and learn on their own."""
     provider = Registry({"LLM_BOX": "ollama://h?num_ctx=9&think=low"}).provider("box")
-    assert provider.model("a")._quirks == Quirks(num_ctx=9, think="low")
+    assert provider.model("a").way[1] == Quirks(num_ctx=9, think="low")
     assert provider.model("a") is provider.model("a")
     assert provider.timeout == 3600.0
     assert Registry({"OLLAMA_API_KEY": "k"}).provider("ollama-cloud").timeout == 600.0

@@ -11,7 +11,7 @@ import random
 from pathlib import Path
 
 import pytest
-from helpers import ODD_BODIES, mutated
+from helpers import ODD_BODIES, mutated, told_of
 
 from majordomo import (
     APIError,
@@ -1076,9 +1076,9 @@ def test_remedies():
         "messages": [{"role": "user", "content": "Hi"}],
         "max_tokens": 9,
     }
-    told = wire.warnings(request, quirks)
+    told = told_of(wire, request, quirks)
     assert [warning.partition(":")[0] for warning in told] == ["max_tokens", "temperature"]
-    assert wire.warnings(Request("Hi"), quirks) == ()
+    assert told_of(wire, Request("Hi"), quirks) == ()
 
 
 # An error, the body that it answers, and what mends it.
@@ -1161,7 +1161,13 @@ ASKED = {
         "compat-openrouter-error-in-200.json",
     ],
 }
-OVER_HTTP = [(scheme, how, name) for scheme in SCHEMES for how, names in ASKED.items() for name in names]
+OVER_HTTP = [
+    (scheme, how, name)
+    for scheme in SCHEMES
+    for how, names in ASKED.items()
+    for name in names
+    if name != "openai-error-400-tools-with-reasoning.json"  # which leads to another wire
+]
 
 
 @pytest.mark.parametrize(("scheme", "how", "name"), OVER_HTTP)

@@ -11,7 +11,7 @@ import random
 from base64 import b64decode
 
 import pytest
-from helpers import ODD_BODIES, ODD_VALUES, Samples, mutated
+from helpers import ODD_BODIES, ODD_VALUES, Samples, mutated, told_of
 
 from majordomo import (
     APIError,
@@ -580,7 +580,7 @@ def test_request_full():
     )
     body = wire.encode(request, "gpt-6-astra", OFFICIAL, target="openai/gpt-6-astra", stream=True)
     assert {**body, "tool_choice": "auto", "parallel_tool_calls": True} == FULL
-    assert wire.warnings(request, OFFICIAL) == ()
+    assert told_of(wire, request, OFFICIAL) == ()
 
 
 def test_request_minimal():
@@ -772,7 +772,7 @@ def test_extra_wins():
     assert body["text"]["verbosity"] == "low"
     assert body["text"]["format"]["name"] == "answer"
     assert (body["store"], body["stop"]) == (True, [])
-    assert wire.warnings(request, OFFICIAL) == ()
+    assert told_of(wire, request, OFFICIAL) == ()
 
 
 def test_the_request_stays_as_it_is():
@@ -804,7 +804,7 @@ def test_efforts(efforts, sent):
     for level, expect in sent.items():
         request = Request("Hi", reasoning=level)
         reasoning = wire.encode(request, "m", quirks).get("reasoning", {})
-        told = [warning.partition(":")[0] for warning in wire.warnings(request, quirks)]
+        told = [warning.partition(":")[0] for warning in told_of(wire, request, quirks)]
         assert reasoning.get("effort") == ((expect or "").rstrip("*") or None), level
         assert told == (["reasoning"] if (expect or "").endswith("*") else []), level
 
@@ -837,7 +837,7 @@ def test_sampling(sampling, reasoning, taken):
     request = Request("Hi", temperature=0, top_p=0.5, reasoning=reasoning)
     body = wire.encode(request, "m", quirks)
     assert ("temperature" in body, "top_p" in body) == (taken, taken)
-    told = [warning.partition(":")[0] for warning in wire.warnings(request, quirks)]
+    told = [warning.partition(":")[0] for warning in told_of(wire, request, quirks)]
     assert told == ([] if taken else ["temperature", "top_p"])
 
 
@@ -847,7 +847,7 @@ def test_what_the_wire_has_no_place_for():
     body = wire.encode(request, "m", OFFICIAL)
     assert not {"stop", "seed"} & set(body)
     assert body["max_output_tokens"] == 16
-    assert wire.warnings(request, OFFICIAL) == (
+    assert told_of(wire, request, OFFICIAL) == (
         "max_tokens: sent as 16, for the target takes no less",
         "stop: left out, for the target has no such option",
         "seed: left out, for the target has no such option",
@@ -947,7 +947,7 @@ def test_remedies_are_kept():
     for said_, (instead, gone, warning) in cases.items():
         quirks = learned(**{said_: instead})
         assert set(body_of()) - set(body_of(quirks=quirks)) == ({gone} if gone else set())
-        assert wire.warnings(EVERYTHING, quirks) == ((warning,) if warning else ())
+        assert told_of(wire, EVERYTHING, quirks) == ((warning,) if warning else ())
     assert "reasoning" not in kinds(body_of(quirks=learned(**{"input.reasoning": None}))["input"])
     assert body_of(quirks=learned(max_output_tokens="64"))["max_output_tokens"] == 64
 
@@ -956,13 +956,13 @@ def test_what_is_learned_of_reasoning():
     """An effort leads to the next one, and that maybe to another; a summary that is not given is told."""
     quirks = learned(**{"reasoning.effort=none": "low", "reasoning.effort=low": "medium", "reasoning.summary": None})
     assert body_of(quirks=quirks)["reasoning"] == {"effort": "medium"}
-    assert wire.warnings(EVERYTHING, quirks) == ("reasoning: sent as medium, for the target does not take none",)
+    assert told_of(wire, EVERYTHING, quirks) == ("reasoning: sent as medium, for the target does not take none",)
     high = Request("Hi", reasoning="high")
     assert wire.encode(high, "m", quirks)["reasoning"] == {"effort": "high"}
-    assert wire.warnings(high, quirks) == ("reasoning: stays hidden, for the target gives no summary of it",)
+    assert told_of(wire, high, quirks) == ("reasoning: stays hidden, for the target gives no summary of it",)
     left_out = learned(**{"reasoning.effort=high": None})
     assert "reasoning" not in wire.encode(high, "m", left_out)
-    assert wire.warnings(high, left_out) == ("reasoning: left out, for the target has no such option",)
+    assert told_of(wire, high, left_out) == ("reasoning: left out, for the target has no such option",)
 
 
 def test_a_summary_that_is_refused():

@@ -6,7 +6,7 @@ import json
 import threading
 
 import pytest
-from helpers import Samples
+from helpers import Samples, told_of
 
 from majordomo import APIError, DSNError, ErrorKind, Registry, Tool, ToolCall, classify, tool_result, user
 from majordomo.providers import openai
@@ -106,14 +106,14 @@ def test_names(routed, over_responses, names):
 def test_hosts(base, over_responses):
     """Everybody else who serves models of these names is asked over Chat Completions."""
     target = Registry({"LLM_BOX": f"openai://k@{base}"}).provider("box").model("gpt-6-astra")
-    assert target._wire.path("", False) == ("/responses" if over_responses else "/chat/completions")
+    assert target.way[0].path("", False) == ("/responses" if over_responses else "/chat/completions")
 
 
 def test_the_built_in_provider():
     """`openai/...` is OpenAI's own."""
     provider = Registry({"OPENAI_API_KEY": "k"}).provider("openai")
-    assert provider.model("gpt-5.6-luna")._wire.path("", False) == "/responses"
-    assert provider.model("gpt-5-mini")._wire.path("", False) == "/chat/completions"
+    assert provider.model("gpt-5.6-luna").way[0].path("", False) == "/responses"
+    assert provider.model("gpt-5-mini").way[0].path("", False) == "/chat/completions"
 
 
 # --- by DSN
@@ -197,7 +197,7 @@ def test_families(where, names, efforts, sampled, hidden):
             from majordomo import Request
 
             request = Request("Hi", **options)
-            return wire.encode(request, name, quirks), wire.warnings(request, quirks)
+            return wire.encode(request, name, quirks), told_of(wire, request, quirks)
 
         sent = [body(reasoning=level)[0].get("reasoning", {}).get("effort", "-") for level in ("off", "low", "max")]
         assert " ".join(sent) == efforts, name

@@ -243,8 +243,7 @@ class Target(Model):
         self.base_url = provider.base_url
         self.default_timeout = provider.timeout
         self._provider = provider
-        self._wire = wire
-        self._quirks = quirks
+        self.way = (wire, quirks)  # together, for threads may ask while it changes
         self._capabilities: Capabilities | None = None
         self._set = False
 
@@ -279,8 +278,8 @@ class Target(Model):
             return response
 
         with Blaming(self):
-            response, wire, quirks = self._mended(request, False, ask)
-            return self._told(response, wire.warnings(request, quirks))
+            response, _, told = self._mended(request, False, ask)
+            return self._told(response, told)
 
     def events(self, request: Request, deadline: Deadline) -> Iterator[StreamEvent]:
         provider = self._provider
@@ -291,7 +290,7 @@ class Target(Model):
             return _http.stream(provider.client, "POST", url, body, idle_timeout=provider.idle_timeout, **how)
 
         with Blaming(self) as blaming:
-            source, wire, quirks = self._mended(request, True, ask)
+            source, (wire, quirks), told = self._mended(request, True, ask)
             with source:
                 blaming.decoder = decoder = wire.StreamDecoder(quirks, request.schema)
                 for deltas in _deltas(source, wire.FRAMING, decoder, deadline):
@@ -301,39 +300,43 @@ class Target(Model):
                 source.drain()
             yield from decoder.close()
             response = decoder.response()
-        yield Done(self._told(response, wire.warnings(request, quirks)))
+        yield Done(self._told(response, told))
 
-    def _mended(self, request: Request, stream: bool, ask: Callable[[Any, Any, Any], Any]) -> tuple[Any, Any, Any]:
-        """(what was asked for, the wire and the quirks with which it came).
+    def _mended(
+        self, request: Request, stream: bool, ask: Callable[[Any, Any, Any], Any]
+    ) -> tuple[Any, tuple[Any, Any], list[str]]:
+        """(what was asked for, the wire and the quirks with which it came, what was not sent as asked).
 
         What the server calls unsupported is mended, once; what will not change is remembered.
         """
         self._provider.ready()
         pictured = bool(images_of(request.messages))
-        wire, quirks = self._wire, self._quirks
+        wire, quirks = self.way
         while True:
-            body = wire.encode(request, self.id, quirks, target=self.name, stream=stream)
+            told: list[str] = []
+            body = wire.encode(request, self.id, quirks, target=self.name, stream=stream, told=told)
             try:
-                return ask(wire, quirks, _json.dumps_sparingly(body) if pictured else body), wire, quirks
+                return ask(wire, quirks, _json.dumps_sparingly(body) if pictured else body), (wire, quirks), told
             except APIError as exc:
                 found = wire.remedy(exc, body, quirks)
                 if found is not None and found.said.partition("=")[0] not in request.extra:
                     quirks = _with(quirks, found)
-                    if found.lasting:
-                        self._quirks = _with(self._quirks, found)
-                elif self.rerouted(exc):
-                    wire, quirks = self._wire, self._quirks
+                    now, learned = self.way
+                    if found.lasting and now is wire:
+                        self.way = (wire, _with(learned, found))
+                elif self.rerouted(exc, wire):
+                    wire, quirks = self.way
                 else:
                     raise
 
-    def rerouted(self, error: APIError) -> bool:
-        """Whether an error says that the model is asked over another wire, which it is from now on."""
+    def rerouted(self, error: APIError, wire: Any) -> bool:
+        """Whether an error of a wire says that the model is asked over another one, which it is from now on."""
         return False
 
-    def _told(self, response: Response, warnings: tuple[str, ...]) -> Response:
+    def _told(self, response: Response, told: list[str]) -> Response:
         """The response with its target's name on it, and what was left out."""
         message = copied(response.message, origin=self.name)
-        return copied(response, message=message, model=self.name, warnings=response.warnings + warnings)
+        return copied(response, message=message, model=self.name, warnings=(*response.warnings, *told))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return self._provider.__reduce__()

@@ -18,7 +18,7 @@ from ._base import Family, HTTPProvider
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    pass
 
 # 10 MiB of base64 a picture, 32 MB a request.
 CAPABILITIES = Capabilities(
@@ -80,10 +80,6 @@ class Anthropic(HTTPProvider):
     wire = anthropic
     families = FAMILIES
     own_options = {"version": _version}
-
-    def quirks_of(self, id: str) -> dict[str, Any]:
-        """How a model's wire differs: as its family's does; it knows its own name besides."""
-        return {**super().quirks_of(id), "target": f"{self.name}/{id}"}
 
     def headers(self) -> dict[str, str]:
         """The headers that say who asks, and in which version of the API."""

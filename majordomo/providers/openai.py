@@ -175,19 +175,19 @@ class _Switching(Target):
 
     _stays = False  # its server was asked over Responses in vain
 
-    def rerouted(self, error: APIError) -> bool:
+    def rerouted(self, error: APIError, wire: Any) -> bool:
         provider = self._provider
         assert isinstance(provider, OpenAI)
         if error.code == "responses_only":  # said of the chat alone, maybe to several threads at once
             if self._stays or not (provider.routed or "v1/responses" in error.message.lower()):
                 return False
-            if self._wire is provider.wire:
-                self._wire, self._quirks = provider.over_responses(self.id)
+            if self.way[0] is provider.wire:
+                self.way = provider.over_responses(self.id)
             return True
-        if self._wire is not provider.wire and _is_missing(error):
+        if wire is not provider.wire and _is_missing(error):
             error.code = "wire_not_supported"
             self._stays = True
-            self._wire, self._quirks = provider.wire, provider.wire.Quirks(**provider.quirks_of(self.id))
+            self.way = (provider.wire, provider.wire.Quirks(**provider.quirks_of(self.id)))
         return False
 
 

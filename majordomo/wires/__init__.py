@@ -5,14 +5,16 @@ A wire module has what `providers._base.Target` calls:
     FRAMING                                          of its streams: a key of `_events.DECODERS`
     path(model, stream) -> str                       behind the base URL
     Quirks                                           how servers differ; `remedies` among them
-    encode(request, model, quirks, *, target, stream) -> dict
+    encode(request, model, quirks, *, target, stream, told) -> dict
+                                                     target is our name of the receiver, whose own thinking goes back
+                                                     to it; told gets a sentence for each option of the request that
+                                                     is not sent, or not as it is
     decode(payload, quirks, schema) -> Response      of a 2xx body
     StreamDecoder(quirks, schema)                    `feed(event, data)` and `close()` give deltas, then
                                                      `response()`; `finished`, `done`, `partial`
     raise_error(payload)                             the error that a 2xx body holds
     read_error(status, text)                         the body of any other status: message, code, param, wait
     remedy(error, body, quirks) -> Remedy | None     what an error teaches about the request that met it
-    warnings(request, quirks)                        what of a request is not sent, or not as it is
 
 A module that draws (`openai_images`, `google_images`) has instead:
 

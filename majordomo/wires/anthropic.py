@@ -70,8 +70,8 @@ def remedy(error: APIError, body: dict[str, Any], quirks: Quirks) -> Remedy | No
 class Quirks:
     """How a model differs from the newest, which one that nobody has heard of is taken for.
 
-    version: of the API. target: our name of the receiver, whose thinking is its own. thinking:
-    the values of `thinking.type` that it takes, `()` if it cannot think. efforts: the levels
+    version: of the API. thinking: the values of `thinking.type` that it takes, `()` if it
+    cannot think. efforts: the levels
     that it takes, lowest first. forced: whether it can be made to call a tool. sampling:
     whether it takes `any` of temperature and top_p, `one` of them, or `none`. most_tokens: of
     an answer, None where no default comes near it. prefill: whether it goes on with an answer
@@ -80,7 +80,6 @@ class Quirks:
     """
 
     version: str = VERSION
-    target: str = ""
     thinking: tuple[str, ...] = ("adaptive",)
     efforts: tuple[str, ...] = ("low", "medium", "high", "max")
     forced: bool = True
@@ -91,12 +90,17 @@ class Quirks:
     remedies: dict[str, str | None] = field(default_factory=dict)
 
 
-def encode(request: Request, model: str, quirks: Quirks, *, target: str = "", stream: bool = False) -> dict[str, Any]:
-    """The body of a request. target: our name of the receiver, whose own thinking goes back to it.
-
-    Raises UnsupportedError for an assistant's images.
-    """
-    asked = _Asked(request, quirks, target)
+def encode(
+    request: Request,
+    model: str,
+    quirks: Quirks,
+    *,
+    target: str = "",
+    stream: bool = False,
+    told: list[str] | None = None,
+) -> dict[str, Any]:
+    """The body of a request; see `wires`. Raises UnsupportedError for an assistant's images."""
+    asked = _Asked(request, quirks, target, [] if told is None else told)
     body: dict[str, Any] = {"model": model, **asked.body}
     system = instructed(request, *asked.words)
     if system:
@@ -105,11 +109,6 @@ def encode(request: Request, model: str, quirks: Quirks, *, target: str = "", st
     if stream:
         body["stream"] = True
     return merge(body, request.extra) if request.extra else body
-
-
-def warnings(request: Request, quirks: Quirks) -> tuple[str, ...]:
-    """What of a request is not sent, or not as it is, one sentence each, by the option's name here."""
-    return tuple(_Asked(request, quirks, quirks.target).told)
 
 
 # Our levels -> `output_config.effort`, and the tokens to think where effort is not the measure.
@@ -129,11 +128,11 @@ class _Asked:
     system prompt says besides. told: the warnings.
     """
 
-    def __init__(self, request: Request, quirks: Quirks, target: str) -> None:
+    def __init__(self, request: Request, quirks: Quirks, target: str, told: list[str]) -> None:
         self.request, self.quirks = request, quirks
         self.body: dict[str, Any] = {"max_tokens": self._limit(0)}
         self.words: list[str] = []
-        self.told: list[str] = []
+        self.told = told
         self.turns = _turns(request, quirks, target)
         if "signature" in quirks.remedies:
             self.told.append("messages: sent without the thinking in them, for the target does not take it back")

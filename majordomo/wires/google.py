@@ -68,7 +68,15 @@ _SETTINGS = (
 )
 
 
-def encode(request: Request, model: str, quirks: Quirks, *, target: str = "", stream: bool = False) -> dict[str, Any]:
+def encode(
+    request: Request,
+    model: str,
+    quirks: Quirks,
+    *,
+    target: str = "",
+    stream: bool = False,
+    told: list[str] | None = None,
+) -> dict[str, Any]:
     """The body of a request; the model, and whether to stream, stand in the path.
 
     target: our name of the receiver, whose own signatures go back to it.
@@ -87,6 +95,8 @@ def encode(request: Request, model: str, quirks: Quirks, *, target: str = "", st
         _tools(body, request)
     if config:
         body["generationConfig"] = config
+    if told is not None:
+        _tell(told, request, quirks)
     return merge(body, request.extra) if request.extra else body
 
 
@@ -308,7 +318,7 @@ class StreamDecoder:
         self._schema = schema
         self._growing = Growing()
         self._calls = 0
-        self._counts: dict[str, int] = {}
+        self._counts: dict[str, Any] = {}
         self._finish = ""
         self._says = ""
 
@@ -323,8 +333,9 @@ class StreamDecoder:
 
     def take(self, payload: Any) -> list[Delta]:
         """The deltas of an answer, or of a list of them, as a stream comes that is none of events."""
-        answers = payload if isinstance(payload, list) else [payload]
-        return [delta for answer in answers for delta in self._take(answer)]
+        if isinstance(payload, list):
+            return [delta for answer in payload for delta in self._take(answer)]
+        return self._take(payload)
 
     def _take(self, answer: Any) -> list[Delta]:
         raise_error(answer)
@@ -349,6 +360,8 @@ class StreamDecoder:
     def _part(self, part: dict[str, Any]) -> list[Delta]:
         """A part that is unknown, or shows how the model got to its answer, is left out."""
         growing, thought = self._growing, part.get("thought") is True
+        if len(part) == 1 and isinstance(part.get("text"), str):  # as most are
+            return growing.say(part["text"])
         signature = text_of(part.get("thoughtSignature")) or None
         call, inline = part.get("functionCall"), part.get("inlineData")
         if isinstance(call, dict):
@@ -379,10 +392,9 @@ class StreamDecoder:
 
     def _count(self, told: Any) -> None:
         """Each count as it was last told: a later event may leave one out, or say zero for it."""
-        for name in _COUNTS if isinstance(told, dict) else ():
-            count = count_of(told.get(name))
-            if count is not None:
-                self._counts[name] = count or self._counts.get(name, 0)
+        for name, count in told.items() if isinstance(told, dict) else ():
+            if count or name not in self._counts:
+                self._counts[name] = count
 
     def close(self) -> list[Delta]:
         """The stream has ended; raises TruncatedError if the answer is not whole."""
@@ -417,9 +429,9 @@ _COUNTS = (
 )
 
 
-def _usage(counts: dict[str, int]) -> Usage:
+def _usage(counts: dict[str, Any]) -> Usage:
     """Counts; on this wire cached tokens are part of the prompt, and thoughts no part of the candidates."""
-    prompt, tools, candidates, thoughts, cached = map(counts.get, _COUNTS)
+    prompt, tools, candidates, thoughts, cached = [count_of(counts.get(name)) for name in _COUNTS]
     return Usage(_sum(prompt, tools), _sum(candidates, thoughts), cached, thoughts)
 
 
@@ -439,9 +451,9 @@ def remedy(error: APIError, body: dict[str, Any], quirks: Quirks) -> Remedy | No
     return _google_remedies.remedy(error, body, quirks.remedies, quirks.signed_calls)
 
 
-def warnings(request: Request, quirks: Quirks) -> tuple[str, ...]:
-    """What of this request is not sent, or not as it is, one sentence each, by the option's name here."""
-    found = [
+def _tell(found: list[str], request: Request, quirks: Quirks) -> None:
+    """Say what of this request is not sent, or not as it is."""
+    found += [
         f"{option}: left out, for the target does not take it"
         for name, option in _settings(request)
         if name in quirks.remedies
@@ -456,7 +468,6 @@ def warnings(request: Request, quirks: Quirks) -> tuple[str, ...]:
         found += _told_of_thinking(request.reasoning, quirks)
     if "thoughtSignature" in quirks.remedies:
         found.append("messages: signatures left out, for the target does not take these")
-    return tuple(found)
 
 
 def _told_of_thinking(level: str, quirks: Quirks) -> list[str]:

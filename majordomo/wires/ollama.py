@@ -88,7 +88,15 @@ class Quirks:
 _THINK = {"off": False, "minimal": "low", "low": "low", "medium": "medium", "high": "high", "max": "max"}
 
 
-def encode(request: Request, model: str, quirks: Quirks, *, target: str = "", stream: bool = False) -> dict[str, Any]:
+def encode(
+    request: Request,
+    model: str,
+    quirks: Quirks,
+    *,
+    target: str = "",
+    stream: bool = False,
+    told: list[str] | None = None,
+) -> dict[str, Any]:
     """The body of a request. target: our name of the receiver, whose own thinking goes back to it.
 
     Raises UnsupportedError for an assistant's images and for tools whose schema is recursive.
@@ -118,6 +126,8 @@ def encode(request: Request, model: str, quirks: Quirks, *, target: str = "", st
         stop=list(request.stop) or None,
     )
     body.update(_set(think=think, options=options or None, keep_alive=quirks.keep_alive, stream=stream))
+    if told is not None:
+        _tell(told, request, quirks)
     return merge(body, request.extra) if request.extra else body
 
 
@@ -332,9 +342,8 @@ def remedy(error: APIError, body: dict[str, Any], quirks: Quirks) -> Remedy | No
     return None if found is None or found.said in quirks.remedies else found
 
 
-def warnings(request: Request, quirks: Quirks) -> tuple[str, ...]:
-    """What is said in words, and what the remedies do to this request, by the option's name here."""
-    found = []
+def _tell(found: list[str], request: Request, quirks: Quirks) -> None:
+    """Say what of this request is sent in words, and what the remedies do to it."""
     if _is_forced(request):
         found.append("tool_choice: asked for in words, for the target cannot be forced to call")
     elif request.tools and request.tool_choice == "none":
@@ -348,4 +357,3 @@ def warnings(request: Request, quirks: Quirks) -> tuple[str, ...]:
     elif sent != wanted and wanted:
         level = "on" if sent is True else sent
         found.append(f"{option}: sent as {level}, for the target does not take think={wanted}")
-    return tuple(found)

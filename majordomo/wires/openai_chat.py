@@ -90,8 +90,16 @@ _EFFORT = {"off": "none", "minimal": "minimal", "low": "low", "medium": "medium"
 _EFFORT_OFFICIAL = {**_EFFORT, "max": "xhigh"}
 
 
-def encode(request: Request, model: str, quirks: Quirks, *, target: str = "", stream: bool = False) -> dict[str, Any]:
-    """The body of a request. target: our name of the receiver, whose own thinking goes back to it."""
+def encode(
+    request: Request,
+    model: str,
+    quirks: Quirks,
+    *,
+    target: str = "",
+    stream: bool = False,
+    told: list[str] | None = None,
+) -> dict[str, Any]:
+    """The body of a request; see `wires`."""
     body: dict[str, Any] = {"model": model, "messages": _encode_messages(request, quirks, target)}
     _encode_tools(body, request, quirks)
     if request.schema is not None:
@@ -120,6 +128,8 @@ def encode(request: Request, model: str, quirks: Quirks, *, target: str = "", st
             kept = body.pop(name)
             if instead is not None:
                 body[instead] = kept
+    if told is not None and quirks.remedies:
+        _tell(told, request, quirks)
     return merge(body, request.extra) if request.extra else body
 
 
@@ -449,8 +459,8 @@ def remedy(error: APIError, body: dict[str, Any], quirks: Quirks) -> Remedy | No
     return Remedy(param, None if instead in body or instead in quirks.remedies else instead)
 
 
-def warnings(request: Request, quirks: Quirks) -> tuple[str, ...]:
-    """What the remedies do to this request, one sentence each, by the option's name here."""
+def _tell(told: list[str], request: Request, quirks: Quirks) -> None:
+    """Say what the remedies do to this request, one sentence for each option."""
     found = {}
     for said, instead in quirks.remedies.items():
         name, _, value = said.partition("=")
@@ -461,4 +471,4 @@ def warnings(request: Request, quirks: Quirks) -> tuple[str, ...]:
             continue
         what = f"sent as {instead}" if instead else "left out"
         found[option] = f"{option}: {what}, for the target does not take {said}"
-    return tuple(found.values())
+    told.extend(found.values())

@@ -77,15 +77,26 @@ class Quirks:
     remedies: dict[str, str | None] = field(default_factory=dict)
 
 
-def encode(request: Request, model: str, quirks: Quirks, *, target: str = "", stream: bool = False) -> dict[str, Any]:
-    """The body of a request. target: our name of the receiver, whose own thinking goes back to it."""
+def encode(
+    request: Request,
+    model: str,
+    quirks: Quirks,
+    *,
+    target: str = "",
+    stream: bool = False,
+    told: list[str] | None = None,
+) -> dict[str, Any]:
+    """The body of a request; see `wires`."""
+    told = [] if told is None else told
     body: dict[str, Any] = {"model": model, "store": False, "input": _encode_input(request, quirks, target)}
     if request.system:
         body["instructions"] = request.system
     _encode_tools(body, request, quirks)
     if request.schema is not None:
         body["text"] = {"format": _encode_schema(request.schema)}
-    body.update(_settings(request, quirks)[0])
+    body.update(_settings(request, quirks, told))
+    if "input.reasoning" in quirks.remedies:
+        told.append("messages: thinking left out, for the target does not take it back")
     if quirks.hidden and "include" not in quirks.remedies:
         body["include"] = [SEALED]
     if stream:
@@ -254,9 +265,9 @@ def _encode_schema(schema: Any) -> dict[str, Any]:
     return {"type": "json_schema", "name": name_of(schema), "schema": schema, "strict": is_strict(schema)}
 
 
-def _settings(request: Request, quirks: Quirks) -> tuple[dict[str, Any], list[str]]:
-    """The settings of a request as they are sent, and what has to be told of it."""
-    body, told = _reasoning(request.reasoning, quirks)
+def _settings(request: Request, quirks: Quirks, told: list[str]) -> dict[str, Any]:
+    """The settings of a request as they are sent."""
+    body = _reasoning(request.reasoning, quirks, told)
     effort = body["reasoning"]["effort"] if body else ""
     for name in ("temperature", "top_p"):
         value = getattr(request, name)
@@ -278,7 +289,7 @@ def _settings(request: Request, quirks: Quirks) -> tuple[dict[str, Any], list[st
     for name in ("stop", "seed"):
         if getattr(request, name) not in (None, ()) and name not in request.extra:
             told.append(f"{name}: left out, for the target {_NO_OPTION}")
-    return body, told
+    return body
 
 
 _NO_OPTION = "has no such option"
@@ -287,15 +298,16 @@ _NO_OPTION = "has no such option"
 _EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 
 
-def _reasoning(level: str | None, quirks: Quirks) -> tuple[dict[str, Any], list[str]]:
-    """The `reasoning` of a request, and what has to be told of it."""
+def _reasoning(level: str | None, quirks: Quirks, told: list[str]) -> dict[str, Any]:
+    """The `reasoning` of a request."""
     if level is None:
-        return {}, []
+        return {}
     wanted = "none" if level == "off" else level
     effort = None if "reasoning" in quirks.remedies else _effort(wanted, quirks)
     if effort is None:
-        return {}, [] if level == "off" else [f"reasoning: left out, for the target {_NO_OPTION}"]
-    told = []
+        if level != "off":
+            told.append(f"reasoning: left out, for the target {_NO_OPTION}")
+        return {}
     if effort != wanted and level != "max":
         told.append(f"reasoning: sent as {effort}, for the target does not take {wanted}")
     reasoning = {"effort": effort}
@@ -304,7 +316,7 @@ def _reasoning(level: str | None, quirks: Quirks) -> tuple[dict[str, Any], list[
             reasoning["summary"] = "auto"
         else:
             told.append("reasoning: stays hidden, for the target gives no summary of it")
-    return {"reasoning": reasoning}, told
+    return {"reasoning": reasoning}
 
 
 def _effort(wanted: str, quirks: Quirks) -> str | None:
@@ -329,14 +341,6 @@ def _nearest(wanted: str, accepted: Sequence[str]) -> str | None:
 def _said(effort: str) -> str:
     """The name of a remedy for an effort that is not taken."""
     return f"reasoning.effort={effort}"
-
-
-def warnings(request: Request, quirks: Quirks) -> tuple[str, ...]:
-    """What of a request is not sent, or not as it is: one sentence each, by the option's name here."""
-    told = _settings(request, quirks)[1]
-    if "input.reasoning" in quirks.remedies:
-        told.append("messages: thinking left out, for the target does not take it back")
-    return tuple(told)
 
 
 # --- answers
@@ -449,7 +453,7 @@ class StreamDecoder:
         if name in _PIECES:
             channel, place, text, whole = _PIECES[name]
             item = self._item(payload.get("output_index"), payload.get("item_id"), _KINDS[channel])
-            return self._take(item, channel, payload.get(place), payload.get(text), whole)
+            return self._piece(item, channel, payload.get(place), payload.get(text), whole)
         if name in ("response.output_item.added", "response.output_item.done"):
             return self._frame(payload, name.endswith("done"))
         if name in _ENDS:
@@ -489,12 +493,12 @@ class StreamDecoder:
             found = self._by_key.get(keys[0])
         else:
             found = next((item for item in reversed(self._items) if item.kind == kind and item.ended is None), None)
-        found = found or self._begun(kind)
+        found = found or self._new(kind)
         for key in keys:
             self._by_key.setdefault(key, found)
         return found
 
-    def _begun(self, kind: str) -> _Item:
+    def _new(self, kind: str) -> _Item:
         self._items.append(_Item(len(self._items), kind))
         return self._items[-1]
 
@@ -510,7 +514,7 @@ class StreamDecoder:
             self._growing.begin(Thinking, item.number)  # some servers tell it after the text that follows from it
         return self._name(item, source) if item.kind == "function_call" else []
 
-    def _take(self, item: _Item, channel: str, index: Any, said: Any, whole: bool) -> list[Delta]:
+    def _piece(self, item: _Item, channel: str, index: Any, said: Any, whole: bool) -> list[Delta]:
         """A piece of a part of an item; all of it is news only if no piece came before."""
         part = (channel, count_of(index) or 0)
         if said in (None, "") or (whole and part in item.told):
@@ -556,7 +560,7 @@ class StreamDecoder:
             return []
         item.ended = source
         if item.kind == "function_call":
-            found = self._name(item, source) + self._take(item, "arguments", 0, source.get("arguments"), True)
+            found = self._name(item, source) + self._piece(item, "arguments", 0, source.get("arguments"), True)
             if text_of(source.get("namespace")):
                 signature = _json.dumps({"namespace": source["namespace"]})
                 self._growing.call(item.number, "", "", None, signature=signature, told=False)
@@ -568,7 +572,7 @@ class StreamDecoder:
                 kind = text_of(part.get("type")) if isinstance(part, dict) else ""
                 if kind in channels:
                     channel, place = channels[kind]
-                    found += self._take(item, channel, index, part.get(place), True)
+                    found += self._piece(item, channel, index, part.get(place), True)
         self._sign(item, source)
         return found
 
@@ -618,7 +622,7 @@ class StreamDecoder:
         found = next((self._by_key[key] for key in keys if key in self._by_key), None)
         if found is None and count < len(same):
             found = same[count]
-        return found or self._begun(kind)
+        return found or self._new(kind)
 
     def close(self) -> list[Delta]:
         """The stream has ended; raises TruncatedError if its last event has not come, whatever came before."""
