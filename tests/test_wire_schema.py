@@ -156,9 +156,9 @@ def test_is_strict(schema, strict):
     ("title", "name"),
     [("Answer to all", "Answer_to_all"), (None, "answer"), (7, "answer"), ("x" * 80, "x" * 64), ("é", "_")],
 )
-def test_name_of(title, name):
+def test_named(title, name):
     """A schema is named by its title, as far as servers take that."""
-    assert _schema.name_of({"title": title}) == name
+    assert _schema.named({"title": title})["name"] == name
 
 
 def test_in_words():

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 else:
     from .._frozen import dataclass, field, replace
 
+MOST_PAGES = 100  # of a list of models, which have up to 1000 entries each
 AFTER_FINISH = 5.0  # seconds that a finished answer waits for its usage and end marker
 
 
@@ -167,6 +168,44 @@ class HTTPProvider(Provider):
     ) -> Any:
         """Ask as `manage` does, for JSON; an error in a 200 is raised."""
         return self.read_json(self.manage(method, path, timeout, payload), what)
+
+    def list_of(
+        self,
+        path: str,
+        name: str,
+        timeout: float | Deadline | None,
+        after: Callable[[dict[str, Any]], str | None] = lambda page: "",
+        *,
+        sparse: bool = False,
+    ) -> list[dict[str, Any]]:
+        """The entries of a list of models, of all its pages, in the server's order, under one time limit.
+
+        name: of the list in a page. after: a page -> what the path of the next one ends with,
+        `""` behind the last, None if nobody can know. sparse: a list of nothing is left out. Raises ProtocolError for
+        what is no list, or has no end.
+        """
+        deadline = timeout if isinstance(timeout, Deadline) else self.deadline(timeout)
+        found: list[dict[str, Any]] = []
+        asked = [""]
+        while len(asked) <= MOST_PAGES:
+            page = self.manage_json("GET", path + asked[-1], deadline, "the list of models")
+            rows = page.get(name, [] if sparse else None) if isinstance(page, dict) else None
+            if not isinstance(rows, list):
+                raise self.odd("the answer is no list of models")
+            found += [row for row in rows if isinstance(row, dict)]
+            more = after(page)
+            if more == "":
+                return found
+            if more is None or more in asked:
+                break
+            asked.append(more)
+        raise self.odd("the list of models has no end")
+
+    def odd(self, what: str) -> ProtocolError:
+        """The error of an answer that makes no sense; it names this provider."""
+        error = ProtocolError(what)
+        error.target = self.name
+        return error
 
     def read_json(self, body: bytes, what: str) -> Any:
         """A body as JSON; an error that it holds is raised, and names this provider."""

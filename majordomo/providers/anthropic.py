@@ -11,14 +11,13 @@ from __future__ import annotations
 import re
 from urllib.parse import quote
 
-from ..errors import ProtocolError
 from ..llm import Capabilities
 from ..wires import anthropic
 from ._base import Family, HTTPProvider
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    pass
+    from typing import Any
 
 # 10 MiB of base64 a picture, 32 MB a request.
 CAPABILITIES = Capabilities(
@@ -61,8 +60,6 @@ FAMILIES = (
     Family((), ("claude-fable-", "claude-mythos-"), {}, {"forced": False}),
 )
 
-MOST_PAGES = 100  # of a list of models, of up to 1000 each
-
 
 def _version(value: str) -> str:
     if not re.fullmatch(r"20\d\d-\d\d-\d\d", value, re.A):
@@ -92,25 +89,14 @@ class Anthropic(HTTPProvider):
         timeout: for all pages together. Raises ProtocolError if the answer is no list of
         models, or one without an end.
         """
-        deadline = self.deadline(timeout)
-        ids: dict[str, None] = {}
-        after = ""
-        for _ in range(MOST_PAGES):
-            payload = self.manage_json("GET", f"/models?limit=1000{after}", deadline, "the list of models")
-            rows = payload.get("data") if isinstance(payload, dict) else None
-            if not isinstance(rows, list):
-                raise self._odd("the answer is no list of models")
-            known = len(ids)
-            ids.update({row["id"]: None for row in rows if isinstance(row, dict) and isinstance(row.get("id"), str)})
-            if not payload.get("has_more"):
-                return list(ids)
-            if len(ids) == known:
-                break
-            last = payload.get("last_id")
-            after = "&after_id=" + quote(last if isinstance(last, str) and last else list(ids)[-1], safe="")
-        raise self._odd("the list of models has no end")
+        rows = self.list_of("/models?limit=1000", "data", timeout, _after)
+        return list(dict.fromkeys([row["id"] for row in rows if isinstance(row.get("id"), str)]))
 
-    def _odd(self, message: str) -> ProtocolError:
-        error = ProtocolError(message)
-        error.target = self.name
-        return error
+
+def _after(page: dict[str, Any]) -> str | None:
+    """Behind which model the next page begins: the last of this one, also where it is not named as such."""
+    if not page.get("has_more"):
+        return ""
+    ids = [page.get("last_id"), *[row.get("id") for row in page["data"][-1:] if isinstance(row, dict)]]
+    last = next((id for id in ids if isinstance(id, str) and id), None)
+    return None if last is None else f"&after_id={quote(last, safe='', errors='replace')}"

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-from ..errors import ProtocolError
 from ..llm import Capabilities
 from ..wires import google
 from ..wires.google import BUDGETS, LEVELS
@@ -79,7 +78,6 @@ FAMILIES = (
         {"levels": {}},
     ),
 )
-MOST_PAGES = 100  # of the list of models, at 1000 a page
 
 
 class Google(HTTPProvider):
@@ -108,32 +106,19 @@ class Google(HTTPProvider):
         One timeout holds for all pages. Raises ProtocolError if the answer is no list of
         models, or has no end.
         """
-        deadline = self.deadline(timeout)
-        found: list[str] = []
-        token = ""
-        for _ in range(MOST_PAGES):
-            query = "/models?pageSize=1000" + (f"&pageToken={quote(token, safe='', errors='replace')}" if token else "")
-            page = self.manage_json("GET", query, deadline, "the list of models")
-            rows = page.get("models", []) if isinstance(page, dict) else None
-            if not isinstance(rows, list):
-                raise self._no_list("the answer is no list of models")
-            found += [row["name"] for row in rows if _answers(row)]
-            before, token = token, page.get("nextPageToken")
-            if not token or not isinstance(token, str):
-                return [name[len("models/") :] if name.startswith("models/") else name for name in found]
-            if token == before:
-                break
-        raise self._no_list("the list of models has no end")
-
-    def _no_list(self, what: str) -> ProtocolError:
-        error = ProtocolError(what)
-        error.target = self.name
-        return error
+        rows = self.list_of("/models?pageSize=1000", "models", timeout, _after, sparse=True)
+        names = [row["name"] for row in rows if _answers(row)]
+        return [name[len("models/") :] if name.startswith("models/") else name for name in names]
 
 
-def _answers(row: Any) -> bool:
+def _after(page: dict[str, Any]) -> str:
+    token = page.get("nextPageToken")
+    return f"&pageToken={quote(token, safe='', errors='replace')}" if isinstance(token, str) and token else ""
+
+
+def _answers(row: dict[str, Any]) -> bool:
     """Whether an entry of the list is a model that can be asked; one that does not say is."""
-    if not isinstance(row, dict) or not isinstance(row.get("name"), str):
+    if not isinstance(row.get("name"), str):
         return False
     methods = row.get("supportedGenerationMethods")
     return "generateContent" in methods if isinstance(methods, list) else True

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from ..errors import APIError, ConfigError
 from ..llm import Capabilities, images_of
 from ._base import HTTPProvider, Told, switch
-from .openai import OpenAI, model_rows
+from .openai import OpenAI
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class LlamaSwap(HTTPProvider):
 
     def _listed(self, timeout: float | Deadline | None) -> tuple[dict[str, bool | None], list[str]]:
         """Whether each model sees, by its names, and their ids."""
-        rows = model_rows(self.manage_json("GET", "/v1/models", timeout, "the list of models"), self.name)
+        rows = self._chat.model_rows(self.manage_json("GET", "/v1/models", timeout, "the list of models"))
         said = {id: _sees(row) for id, row in rows.items()}
         for id, row in rows.items():
             for alias in _aliases(row):

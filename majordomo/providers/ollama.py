@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from ..dsn import DSN, split_host
-from ..errors import ConfigError, DSNError, ProtocolError
+from ..errors import ConfigError, DSNError
 from ..llm import Capabilities, images_of
 from ..wires import ollama
 from ._base import HTTPProvider, Told
@@ -101,7 +101,7 @@ class Ollama(HTTPProvider):
 
         Raises ProtocolError if the answer is no list of models.
         """
-        return self._names(self.manage_json("GET", "/api/tags", timeout, "the list of models"))
+        return self._names("/api/tags", timeout)
 
     def running(self, *, timeout: float | None = None) -> Any:
         """What is loaded now (GET /api/ps), the JSON as it comes.
@@ -109,7 +109,7 @@ class Ollama(HTTPProvider):
         Today: `{"models": [{"name", "model", "size", "digest", "details", "expires_at",
         "size_vram", "context_length"}]}`, sizes in bytes. It means nothing on Ollama Cloud.
         """
-        return self._running(timeout)
+        return self.manage_json("GET", "/api/ps", timeout, "the list of what runs")
 
     def unload(self, model: str | None = None, *, timeout: float | None = None) -> Any:
         """Unload one model, or all that are loaded; gives the server's answer, or a list of them.
@@ -122,24 +122,16 @@ class Ollama(HTTPProvider):
         deadline = self.deadline(timeout)
         if model is not None:
             return self._unload(model, deadline)
-        return [self._unload(name, deadline) for name in self._names(self._running(deadline))]
-
-    def _running(self, timeout: float | Deadline | None) -> Any:
-        return self.manage_json("GET", "/api/ps", timeout, "the list of what runs")
+        return [self._unload(name, deadline) for name in self._names("/api/ps", deadline)]
 
     def _unload(self, model: str, deadline: Deadline) -> Any:
         """A chat of nothing that is to be kept for no time: nothing is loaded for it."""
         asked = {"model": model, "messages": [], "keep_alive": 0, "stream": False}
         return self.manage_json("POST", "/api/chat", deadline, "the answer", payload=asked)
 
-    def _names(self, payload: Any) -> list[str]:
+    def _names(self, path: str, timeout: float | Deadline | None) -> list[str]:
         """The names in a list of models."""
-        rows = payload.get("models") if isinstance(payload, dict) else None
-        if not isinstance(rows, list):
-            error = ProtocolError("the answer is no list of models")
-            error.target = self.name
-            raise error
-        names = [row.get("model") or row.get("name") for row in rows if isinstance(row, dict)]
+        names = [row.get("model") or row.get("name") for row in self.list_of(path, "models", timeout)]
         return [name for name in names if isinstance(name, str)]
 
 

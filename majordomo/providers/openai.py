@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 
-from ..errors import ProtocolError
 from ..llm import Capabilities
 from ..wires import openai_chat
 from ._base import Family, HTTPProvider, Target, switch
@@ -167,7 +166,14 @@ class OpenAI(HTTPProvider):
 
         Raises ProtocolError if the answer is no list of models.
         """
-        return list(model_rows(self.manage_json("GET", "/models", timeout, "the list of models"), self.name))
+        return list(self.model_rows(self.manage_json("GET", "/models", timeout, "the list of models")))
+
+    def model_rows(self, payload: Any) -> dict[str, dict[str, Any]]:
+        """The entries of a `/models` answer by id; llama-server's has two lists, `data` is the one."""
+        rows = payload.get("data", payload.get("models")) if isinstance(payload, dict) else payload
+        if not isinstance(rows, list):
+            raise self.odd("the answer is no list of models")
+        return {row["id"]: row for row in rows if isinstance(row, dict) and isinstance(row.get("id"), str)}
 
 
 class _Switching(Target):
@@ -196,13 +202,3 @@ def _is_missing(error: APIError) -> bool:
     if error.status == 404:
         return error.code not in ("model_not_found", "invalid_request")
     return error.status in (405, 501) or error.code == "wire_not_supported"
-
-
-def model_rows(payload: Any, name: str) -> dict[str, dict[str, Any]]:
-    """The entries of a `/models` answer by id; llama-server's has two lists, `data` is the one."""
-    rows = payload.get("data", payload.get("models")) if isinstance(payload, dict) else payload
-    if not isinstance(rows, list):
-        error = ProtocolError("the answer is no list of models")
-        error.target = name
-        raise error
-    return {row["id"]: row for row in rows if isinstance(row, dict) and isinstance(row.get("id"), str)}

@@ -115,47 +115,46 @@ def described(node: Node, names: Iterable[str]) -> Node:
 
 
 def checked(schema: Any) -> Node:
-    """A schema that is one as far as its type goes; UnsupportedError if it is not."""
+    """A schema, if it is a dict (else UnsupportedError) that has an end (else ConfigError)."""
     if not isinstance(schema, dict):
         raise UnsupportedError(f"schema is a JSON Schema as a dict, not {type(schema).__name__}")
+    mapped(schema, lambda node: node)
     return schema
 
 
 def in_words(schema: Any) -> str:
     """An instruction to answer to a schema, for servers that cannot be made to."""
-    text = _json.dumps(schema, "the schema")
+    text = _json.dumps(checked(schema), "the schema")
     return f"Answer with one JSON value and nothing around it. It must follow this JSON Schema:\n{text}"
 
 
-def name_of(schema: Node) -> str:
-    """A name for a schema, from its title, of the characters that servers take."""
-    return re.sub(r"[^A-Za-z0-9_-]+", "_", text_of(schema.get("title")))[:64] or "answer"
+def named(schema: Any) -> Node:
+    """A schema as OpenAI's wires take it: with a name, from its title, and whether it is strict."""
+    name = re.sub(r"[^A-Za-z0-9_-]+", "_", text_of(checked(schema).get("title")))[:64] or "answer"
+    return {"name": name, "schema": schema, "strict": is_strict(schema)}
 
 
 def is_strict(schema: Any) -> bool:
     """Whether a schema keeps the rules of OpenAI's strict mode: closed objects, every property required."""
-    try:
-        return _is_strict(schema, True)
-    except RecursionError:
-        raise ConfigError(_ENDLESS) from None
+    strict = checked(schema).get("type") == "object"
+
+    def look(node: Node) -> Node:
+        nonlocal strict
+        strict = strict and _is_closed(node)
+        return node
+
+    mapped(schema, look)
+    return strict
 
 
-def _is_strict(schema: Any, root: bool = False) -> bool:
-    if isinstance(schema, list):
-        return all(map(_is_strict, schema))
-    if not isinstance(schema, dict):
+def _is_closed(node: Node) -> bool:
+    if node.get("type") != "object" and "properties" not in node:
         return True
-    if root and schema.get("type") != "object":
+    properties, required = node.get("properties", {}), node.get("required", [])
+    if (
+        not isinstance(properties, dict)
+        or not isinstance(required, list)
+        or node.get("additionalProperties") is not False
+    ):
         return False
-    if schema.get("type") == "object" or "properties" in schema:
-        properties = schema.get("properties", {})
-        required = schema.get("required", [])
-        if not isinstance(properties, dict) or not isinstance(required, list):
-            return False
-        if schema.get("additionalProperties") is not False or not all(isinstance(name, str) for name in required):
-            return False
-        if set(required) != set(properties):
-            return False
-        if not all(map(_is_strict, properties.values())):
-            return False
-    return all(_is_strict(inner) for name, inner in schema.items() if name != "properties")
+    return all(isinstance(name, str) for name in required) and set(required) == set(properties)

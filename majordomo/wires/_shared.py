@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Any, Optional
 
     from ..imagegen import ImageRequest
-    from ..llm import Part, Request, Usage
+    from ..llm import Part, Request, Tool, Usage
     from ..model import Delta
 
     Facts = tuple[str, Optional[str], Optional[str], Optional[float]]
@@ -433,6 +433,14 @@ class _Piece:
 def instructed(request: Request, *words: str) -> str:
     """The system prompt with further instructions behind it, `""` if there is nothing but white space."""
     return "\n\n".join([text for text in (request.system, *words) if text and not text.isspace()])
+
+
+def only_named(request: Request) -> tuple[tuple[Tool, ...], str]:
+    """(tools, choice) for a server that is told no tool by name: the named one is the only one, and must be called."""
+    tools, choice = request.tools, request.tool_choice
+    if choice in ("auto", "none", "required"):
+        return tools, choice
+    return tuple([tool for tool in tools if tool.name == choice]), "required"
 
 
 def call_in_words(choice: str) -> str:

@@ -13,7 +13,7 @@ import json
 
 from .. import _json
 from .._frozen import copied
-from ..errors import APIError, ProtocolError, TruncatedError, UnsupportedError
+from ..errors import APIError, ProtocolError, TruncatedError
 from ..llm import Image, Thinking, ToolCall, ToolResult, Usage, merge
 from ._conversation import NO_OUTPUT, arranged, with_images_moved
 from ._shared import (
@@ -102,8 +102,6 @@ def encode(
     Raises UnsupportedError for an assistant's images and for tools whose schema is recursive.
     """
     schema, words = request.schema, []
-    if schema is not None and not isinstance(schema, dict):
-        raise UnsupportedError(f"schema is a JSON Schema as a dict, not {type(schema).__name__}")
     if _is_forced(request):
         words.append(call_in_words(request.tool_choice))
     if schema is not None and not quirks.schema_enforced:
@@ -115,7 +113,9 @@ def encode(
     if tools:
         body["tools"] = [_encode_tool(tool) for tool in tools]
     if schema is not None and quirks.schema_enforced:
-        body["format"] = schema
+        from ._schema import checked
+
+        body["format"] = checked(schema)
     _, think = _thinking(request, quirks)
     options = _set(
         num_ctx=quirks.num_ctx,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 from .. import _json
-from ..errors import APIError, ProtocolError, TruncatedError, UnsupportedError
+from ..errors import APIError, ProtocolError, TruncatedError
 from ..llm import Image, Text, Thinking, ToolCall, Usage, merge
 from ..model import Done, replay
 from ._conversation import arranged, with_images_moved
@@ -20,6 +20,7 @@ from ._shared import (
     count_of,
     data_url,
     error_object,
+    only_named,
     response_of,
     split_think,
     text_of,
@@ -180,14 +181,10 @@ def _encode_part(part: Part) -> dict[str, Any]:
 
 
 def _encode_tools(body: dict[str, Any], request: Request, quirks: Quirks) -> None:
-    tools, choice = request.tools, request.tool_choice
-    if not tools:
+    if not request.tools:
         return
-    named = choice not in ("auto", "none", "required")
-    if named and not quirks.official:
-        # llama-server reads the object form as `auto`, LM Studio refuses it.
-        tools = tuple(tool for tool in tools if tool.name == choice)
-        choice, named = "required", False
+    # llama-server reads a name as `auto`, LM Studio refuses it
+    tools, choice = (request.tools, request.tool_choice) if quirks.official else only_named(request)
     body["tools"] = [
         {
             "type": "function",
@@ -199,19 +196,16 @@ def _encode_tools(body: dict[str, Any], request: Request, quirks: Quirks) -> Non
         }
         for tool in tools
     ]
-    if named:
-        body["tool_choice"] = {"type": "function", "function": {"name": choice}}
-    elif choice != "auto":
+    if choice in ("none", "required"):
         body["tool_choice"] = choice
+    elif choice != "auto":
+        body["tool_choice"] = {"type": "function", "function": {"name": choice}}
 
 
 def _encode_schema(schema: Any) -> dict[str, Any]:
-    from ._schema import is_strict, name_of
+    from ._schema import named
 
-    if not isinstance(schema, dict):
-        raise UnsupportedError(f"schema is a JSON Schema as a dict, not {type(schema).__name__}")
-    named = {"name": name_of(schema), "schema": schema, "strict": is_strict(schema)}
-    return {"type": "json_schema", "json_schema": named}
+    return {"type": "json_schema", "json_schema": named(schema)}
 
 
 # Source: openai-openapi, `finish_reason`; `function_call` is its older form.

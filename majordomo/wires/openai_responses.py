@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 
 from .. import _json
-from ..errors import ProtocolError, TruncatedError, UnsupportedError
+from ..errors import ProtocolError, TruncatedError
 from ..llm import Image, Text, Thinking, ToolCall, Usage, merge
 from ._conversation import arranged, with_images_moved
-from ._shared import Growing, Remedy, count_of, data_url, fresh_id, response_of, text_of
+from ._shared import Growing, Remedy, count_of, data_url, fresh_id, only_named, response_of, text_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -232,15 +232,12 @@ def _phase(part: Text) -> str:
 
 
 def _encode_tools(body: dict[str, Any], request: Request, quirks: Quirks) -> None:
-    tools, choice = request.tools, request.tool_choice
-    if not tools:
+    if not request.tools:
         return
     from ._schema import is_strict
 
-    named = choice not in ("auto", "none", "required")
-    if named and not quirks.official:  # nobody knows whether llama-server, which takes the object form, obeys it
-        tools = tuple(tool for tool in tools if tool.name == choice)
-        choice, named = "required", False
+    # nobody knows whether llama-server, which takes a name, obeys it
+    tools, choice = (request.tools, request.tool_choice) if quirks.official else only_named(request)
     body["tools"] = [
         {
             "type": "function",
@@ -251,18 +248,16 @@ def _encode_tools(body: dict[str, Any], request: Request, quirks: Quirks) -> Non
         }
         for tool in tools
     ]
-    if named:
-        body["tool_choice"] = {"type": "function", "name": choice}
-    elif choice != "auto":
+    if choice in ("none", "required"):
         body["tool_choice"] = choice
+    elif choice != "auto":
+        body["tool_choice"] = {"type": "function", "name": choice}
 
 
 def _encode_schema(schema: Any) -> dict[str, Any]:
-    from ._schema import is_strict, name_of
+    from ._schema import named
 
-    if not isinstance(schema, dict):
-        raise UnsupportedError(f"schema is a JSON Schema as a dict, not {type(schema).__name__}")
-    return {"type": "json_schema", "name": name_of(schema), "schema": schema, "strict": is_strict(schema)}
+    return {"type": "json_schema", **named(schema)}
 
 
 def _settings(request: Request, quirks: Quirks, told: list[str]) -> dict[str, Any]:
