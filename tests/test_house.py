@@ -47,7 +47,7 @@ FLOORS = (
         "_connection",
     ),
     ("_http", "media", "health"),
-    ("chain", "providers._base"),
+    ("chain", "providers._base", "providers._limits"),
     ("providers._drawing",),
     ("providers.openai",),
     ("providers.anthropic", "providers.google", "providers.llamaswap", "providers.ollama", "providers"),

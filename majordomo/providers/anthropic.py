@@ -14,20 +14,15 @@ from urllib.parse import quote
 from ..llm import Capabilities
 from ..wires import anthropic
 from ._base import Family, HTTPProvider
+from ._limits import ANTHROPIC
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-# 10 MiB of base64 a picture, 32 MB a request.
 CAPABILITIES = Capabilities(
-    max_images_per_request=600,
-    max_image_dimension=8000,
-    max_image_bytes=7_864_320,
+    **ANTHROPIC,
     allowed_image_mime=("image/jpeg", "image/png", "image/gif", "image/webp"),
-    max_total_image_bytes=23_000_000,
-    many_images=20,
-    many_image_dimension=2000,
     animated_images=False,
 )
 

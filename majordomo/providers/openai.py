@@ -12,6 +12,7 @@ import re
 from ..llm import Capabilities
 from ..wires import openai_chat
 from ._base import Family, HTTPProvider, Target, switch
+from ._limits import ANTHROPIC
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,19 +37,8 @@ FAMILIES = (
     ),
     # The models' own pages: these read text alone.
     Family(_OFFICIAL, ("gpt-3.5", "o1-mini", "o1-preview", "o3-mini"), {"max_images_per_request": 0}),
-    # Anthropic's "Vision" page, for its endpoint of this wire; 10 MiB of base64 a picture, 32 MB a request.
-    Family(
-        ("api.anthropic.com",),
-        ("",),
-        {
-            "max_images_per_request": 600,
-            "max_image_dimension": 8000,
-            "many_images": 20,
-            "many_image_dimension": 2000,
-            "max_image_bytes": 7_864_320,
-            "max_total_image_bytes": 23_000_000,
-        },
-    ),
+    # Anthropic's endpoint of this wire.
+    Family(("api.anthropic.com",), ("",), ANTHROPIC),
     # Groq's "Vision" page: 5 pictures, 4 MB of base64 a request.
     Family(("api.groq.com",), ("",), {"max_images_per_request": 5, "max_total_image_bytes": 2_900_000}),
 )

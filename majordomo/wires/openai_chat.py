@@ -145,6 +145,8 @@ def _encode_messages(request: Request, quirks: Quirks, target: str) -> list[dict
         for answer in turn.answers:
             content = f"Error: {answer.text}" if answer.is_error else answer.text
             found.append({"role": "tool", "tool_call_id": answer.id, "content": content})
+    if len(found) == bool(request.system):  # there was nothing but thinking
+        found.append({"role": "user", "content": ""})
     return found
 
 
