@@ -48,7 +48,7 @@ FLOORS = (
     ),
     ("_http", "media", "health"),
     ("chain", "providers._base", "providers._limits"),
-    ("providers._drawing",),
+    ("providers._drawing", "providers._openai_models"),
     ("providers.openai",),
     ("providers.anthropic", "providers.google", "providers.llamaswap", "providers.ollama", "providers"),
     ("registry",),

@@ -55,7 +55,7 @@ def server(fake):
 @pytest.fixture
 def routed(server, monkeypatch):
     """A server that stands for OpenAI's own."""
-    monkeypatch.setattr(openai, "_ROUTED", r"127\.0\.0\.1:\d+")
+    monkeypatch.setattr(openai, "_ROUTED", (server.host,))
     return server
 
 

@@ -11,7 +11,7 @@ from majordomo.errors import MajordomoError, ProtocolError
 from majordomo.llm import Image, Text, Thinking, ToolCall
 from majordomo.model import TextDelta, ThinkingDelta
 from majordomo.wires import _shared
-from majordomo.wires._shared import Growing
+from majordomo.wires._growing import Growing, ToolCalls
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(64))
 
@@ -153,7 +153,7 @@ PIECES = {
 @pytest.mark.parametrize(("pieces", "calls"), list(PIECES.values()), ids=list(PIECES))
 def test_tool_calls_are_put_together(pieces, calls):
     """Pieces of a stream become the calls that were meant, each with an id of its own."""
-    assembler = _shared.ToolCalls()
+    assembler = ToolCalls()
     for piece in pieces:
         assembler.add(*piece)
     found = assembler.finished()
@@ -328,7 +328,7 @@ def test_white_space_is_not_held_for_ever():
 
 def test_a_flood_of_pieces_costs_no_more_with_each():
     """Neither a long call in many pieces nor a flood of calls makes the assembling slow."""
-    calls = _shared.ToolCalls()
+    calls = ToolCalls()
     calls.add(None, "", "f", "[" + "1," * 1_000_000)
     for _ in range(20_000):
         calls.add(None, "", "f", "1}")

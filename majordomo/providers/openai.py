@@ -7,8 +7,6 @@ is known of it there `RESPONSES`. Everybody else is asked over Chat Completions.
 
 from __future__ import annotations
 
-import re
-
 from ..llm import Capabilities
 from ..wires import openai_chat
 from ._base import Family, HTTPProvider, Target, switch
@@ -50,52 +48,14 @@ DRAWING_LIMITS = Capabilities(
     allowed_image_mime=("image/png", "image/jpeg", "image/webp"),
 )
 
+# How hosts end that serve Responses for sure: OpenAI's own, and Azure's.
+_ROUTED = (".api.openai.com", ".openai.azure.com")
+
 # Hosts that are known to differ -> fields of `Quirks`. Source: the vendors' documentation.
 QUIRKS_OF_HOST: dict[str, dict[str, Any]] = {
     **{host: {"official": True} for host in _OFFICIAL},
     "api.deepseek.com": {"thinking_back": True, "token_limit": "max_tokens"},
 }
-
-# Hosts that serve Responses for sure: OpenAI's own, and Azure's.
-_ROUTED = r"(?:[a-z0-9-]+\.)?api\.openai\.com|[a-z0-9-]+\.openai\.azure\.com"
-
-# A model's name -> whether it is asked over Responses there; the first row that fits decides, without one it is not.
-# Source: openai-python 3.54, `types/shared/responses_model`; litellm 1.109, `responses/bridge_check`. A tuned model's
-# name ends in words of its owner's, and Azure writes GPT-3.5 without its dot.
-ROUTES = (
-    (r"(?!ft:).*(?:-pro\b|codex|deep-research)|computer-use|gpt-daybreak", True),
-    (r"gpt-\d+(?:\.\d+)?-(?:chat|search|audio|realtime|image)", False),
-    (r"gpt-(?:5\.(?:[4-9]|\d\d)|(?:[6-9]|1\d)(?:\.\d+)?)(?:-|$)", True),
-)
-
-
-def _family(models: str, efforts: str, sampling: tuple[str, ...] | None = (), hidden: bool = True) -> Family:
-    """A row of `RESPONSES`, which is for all hosts."""
-    return Family(
-        (), tuple(models.split()), {}, {"efforts": (*efforts.split(),), "sampling": sampling, "hidden": hidden}
-    )
-
-
-# Models as Responses serves them, from general to special: names, accepted efforts, and with which of those
-# `temperature` and `top_p` are taken (`""`: none sent). Hidden is what is thought by all that think, save the models of
-# ChatGPT, which refuse to seal it. Source: pydantic-ai 2.68, `profiles/openai`, probed from July to October 2026.
-RESPONSES = (
-    _family("gpt-6 gpt-7 gpt-8 gpt-9", "none low medium high xhigh max"),
-    _family("o1 o3 o4", "low medium high"),
-    _family("gpt-5", "minimal low medium high"),
-    _family("gpt-5-pro", "high"),
-    _family("gpt-5-chat gpt-4 chatgpt-4o gpt-3.5", "", None, hidden=False),
-    _family("gpt-5.1", "none low medium high", ("", "none")),
-    _family("gpt-5.2 gpt-5.3 gpt-5.4", "none low medium high xhigh", ("", "none")),
-    _family("gpt-5.1-chat gpt-5.2-chat gpt-5.3-chat chat-latest", "medium", hidden=False),
-    _family("gpt-5.5", "none low medium high xhigh", ("none",)),
-    _family("gpt-5.2-pro gpt-5.4-pro gpt-5.5-pro", "medium high xhigh"),
-    _family("gpt-5.6", "none low medium high xhigh max", ("none",)),
-    _family("gpt-6-sol gpt-6-luna gpt-6.1-terra", "none low medium high xhigh max", ("none",)),
-    _family("gpt-6-astra gpt-6.1-sol", "low medium high xhigh max"),
-)
-# What OpenAI's own hosts serve and nobody has heard of is taken for new.
-_UNKNOWN = {"official": True, "efforts": RESPONSES[0].quirks["efforts"], "sampling": (), "hidden": True}
 
 
 def _token_limit(value: str) -> str:
@@ -123,25 +83,25 @@ class OpenAI(HTTPProvider):
         self._sd_extra_args = quirks.pop("sd_extra_args", False)
         self._responses: bool | None = quirks.pop("responses", None)
         self.quirks = {**QUIRKS_OF_HOST.get(self.host, {}), **quirks}
-        self.routed = re.fullmatch(_ROUTED, self.host) is not None
+        self.routed = self.host == "api.openai.com" or self.host.endswith(_ROUTED)
 
     def target(self, id: str) -> Target:
         """A new target; over which wire it is asked the DSN says, or its name, or later its server."""
         if self._responses is not None:
             return Target(self, id, *self.over_responses(id)) if self._responses else super().target(id)
-        if self.routed and next((over for names, over in ROUTES if re.match(names, id)), False):
-            return Target(self, id, *self.over_responses(id))
+        if self.routed:
+            from ._openai_models import is_over_responses
+
+            if is_over_responses(id):
+                return Target(self, id, *self.over_responses(id))
         return _Switching(self, id, self.wire, self.wire.Quirks(**self.quirks_of(id)))
 
     def over_responses(self, id: str) -> tuple[Any, Any]:
         """The wire of Responses, and how a model differs there."""
         from ..wires import openai_responses
+        from ._openai_models import quirks_of
 
-        known = dict(_UNKNOWN) if self.routed else {}
-        for family in RESPONSES:
-            if id.startswith(family.models):
-                known.update(family.quirks)
-        return openai_responses, openai_responses.Quirks(**known)
+        return openai_responses, openai_responses.Quirks(**quirks_of(id, self.routed))
 
     def image_model(self, id: str) -> ImageTarget:
         """The bare target for drawing, at `/images/generations` and `/images/edits`."""

@@ -14,7 +14,8 @@ from .. import _json
 from ..errors import APIError, ProtocolError, TruncatedError, UnsupportedError
 from ..llm import Image, Text, Thinking, ToolCall, Usage, merge
 from ._conversation import NO_OUTPUT, Turn, arranged, with_images_moved
-from ._shared import Growing, base64_of, call_in_words, count_of, instructed, response_of, text_of
+from ._growing import Growing
+from ._shared import base64_of, call_in_words, count_of, instructed, response_of, text_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

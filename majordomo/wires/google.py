@@ -13,7 +13,8 @@ from ..llm import Image, Text, Thinking, ToolCall, Usage, merge
 from ._conversation import arranged, with_images_moved
 from ._google import SKIP, WITHHELD, blocked, place, raise_error, rows_of
 from ._google import read_error as read_error
-from ._shared import Growing, base64_of, count_of, fresh_id, instructed, one_line, response_of, text_of
+from ._growing import Growing
+from ._shared import base64_of, count_of, fresh_id, instructed, one_line, response_of, text_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from .._frozen import copied
 from ..errors import APIError, ProtocolError, TruncatedError
 from ..llm import Image, Thinking, ToolCall, ToolResult, Usage, merge
 from ._conversation import NO_OUTPUT, arranged, with_images_moved
+from ._growing import Growing
 from ._shared import (
-    Growing,
     Remedy,
     base64_of,
     call_in_words,

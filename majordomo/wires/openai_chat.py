@@ -15,7 +15,6 @@ from ..llm import Image, Text, Thinking, ToolCall, Usage, merge
 from ..model import Done, replay
 from ._conversation import arranged, with_images_moved
 from ._shared import (
-    Growing,
     Remedy,
     count_of,
     data_url,
@@ -315,6 +314,8 @@ class StreamDecoder:
         self.done = False
         self._quirks = quirks
         self._schema = schema
+        from ._growing import Growing
+
         self._growing = Growing(tags=not quirks.official)
         self._refusal: list[str] = []
         self._finish: Any = None

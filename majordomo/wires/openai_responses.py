@@ -13,7 +13,8 @@ from .. import _json
 from ..errors import ProtocolError, TruncatedError
 from ..llm import Image, Text, Thinking, ToolCall, Usage, merge
 from ._conversation import arranged, with_images_moved
-from ._shared import Growing, Remedy, count_of, data_url, fresh_id, only_named, response_of, text_of
+from ._growing import Growing
+from ._shared import Remedy, count_of, data_url, fresh_id, only_named, response_of, text_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
