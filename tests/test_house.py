@@ -32,6 +32,7 @@ FLOORS = (
         "wires._ollama_errors",
         "wires._google",
         "wires._conversation",
+        "wires._growing",
         "wires._schema",
     ),
     ("wires._google_remedies", "wires._google_schema"),
