@@ -166,6 +166,7 @@ ROWS = [
     replace(GOOGLE, scheme="gemini"),
     OLLAMA,
     replace(OLLAMA, scheme="foreman"),
+    replace(OLLAMA, scheme="ollama-cloud", enforced=False),
 ]
 
 

@@ -86,7 +86,7 @@ def arranged(messages: Sequence[Message], target: str, *, drawn: bool = False) -
     """
     found: list[Turn] = []
     results, lost = _matched(messages)
-    ids: set[str] = set()
+    ids: dict[str, int] = {}
     answered = False  # whether results came since the last turn began
     for m, message in enumerate(messages):
         if message.role == "assistant":
@@ -128,7 +128,7 @@ def _matched(messages: Sequence[Message]) -> tuple[dict[Place, list[ToolResult]]
 
 
 def _spoken(
-    m: int, message: Message, own: bool, results: dict[Place, list[ToolResult]], ids: set[str]
+    m: int, message: Message, own: bool, results: dict[Place, list[ToolResult]], ids: dict[str, int]
 ) -> tuple[list[Part], list[Answer]]:
     """What an assistant's message says to this receiver, and the answers to its calls."""
     parts: list[Part] = []
@@ -150,13 +150,16 @@ def _spoken(
     return parts, answers
 
 
-def _sent(call: ToolCall, own: bool, ids: set[str]) -> ToolCall:
-    """A call with an id that servers take and no other call of the conversation has."""
-    id, number = sendable_id(call.id), 1
+def _sent(call: ToolCall, own: bool, ids: dict[str, int]) -> ToolCall:
+    """A call with an id that servers take and no other call of the conversation has.
+
+    ids: those that are taken, each with how often it was wanted.
+    """
+    wanted = id = sendable_id(call.id)
     while id in ids:
-        number += 1
-        id = sendable_id(f"{call.id} {number}")
-    ids.add(id)
+        ids[wanted] += 1
+        id = sendable_id(f"{call.id} {ids[wanted]}")
+    ids[id] = 1
     if id == call.id and (own or call.signature is None):
         return call
     return ToolCall(id, call.name, call.arguments, call.signature if own else None, call.malformed)
