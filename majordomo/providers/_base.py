@@ -8,6 +8,7 @@ transport. A provider's own module adds what is its own, and a row in the table 
 
 from __future__ import annotations
 
+import threading
 from time import monotonic
 
 from .. import _http, _json
@@ -251,23 +252,33 @@ class Told:
     def __init__(self, ask: Callable[[Deadline], Any], nothing: Any) -> None:
         self.value: Any = None
         self._ask, self._nothing, self._ask_after = ask, nothing, 0.0
+        self._asking = threading.Lock()
 
     def get(self, deadline: Deadline) -> Any:
-        """What the server said, asked for now if it was not before."""
+        """What the server said, asked for now if it was not before; of several threads one asks, the others wait."""
         if self.value is None and monotonic() >= self._ask_after:
-            try:
-                self.value = self._ask(Deadline(min(ASKING, deadline.require() / 4), deadline.limit))
-            except ProtocolError:
-                self.value = self._nothing
-            except APIError as exc:
-                # a model that is missing may be there next time, and then there is something to say
-                if exc.status < 400 or (exc.status in (404, 405, 501) and exc.code != "model_not_found"):
-                    self.value = self._nothing
-            except (TransportError, TruncatedError):
-                pass
-            except DeadlineError:
-                self._ask_after = monotonic() + ASK_AGAIN
+            limit = min(ASKING, deadline.require() / 4)
+            if self._asking.acquire(timeout=limit):  # in vain in the child of a fork that came while somebody asked
+                try:
+                    if self.value is None and monotonic() >= self._ask_after:
+                        self._hear(Deadline(limit, deadline.limit))
+                finally:
+                    self._asking.release()
         return self._nothing if self.value is None else self.value
+
+    def _hear(self, deadline: Deadline) -> None:
+        try:
+            self.value = self._ask(deadline)
+        except ProtocolError:
+            self.value = self._nothing
+        except APIError as exc:
+            # a model that is missing may be there next time, and then there is something to say
+            if exc.status < 400 or (exc.status in (404, 405, 501) and exc.code != "model_not_found"):
+                self.value = self._nothing
+        except (TransportError, TruncatedError):
+            pass
+        except DeadlineError:
+            self._ask_after = monotonic() + ASK_AGAIN
 
 
 class Target(Model):
