@@ -307,6 +307,9 @@ class Request:
             value = mine[name]
             if value is not None and (isinstance(value, bool) or not isinstance(value, wanted)):
                 raise ConfigError(f"{name} cannot be {type(value).__name__}")
+        for name in ("tool_choice", "reasoning"):
+            if isinstance(mine[name], str) and type(mine[name]) is not str:
+                mine[name] = "".join(mine[name])  # an enum's member prints as something else
         if not isinstance(self.extra, dict):
             raise ConfigError(f"extra is a dict, not {type(self.extra).__name__}")
         if self.reasoning is not None and self.reasoning not in REASONING:

@@ -94,7 +94,7 @@ class Row:
     called is asked for: by its `name`, as the `only` one, or, where none can be forced, in
     `words`. ordered: whether pictures keep their place among the words. zeros: whether it
     tells of a count that is zero. enforced: whether it can be held to a schema; else it is
-    asked for in words.
+    asked for in words. joint: what stands between the texts of one message.
     """
 
     scheme: str
@@ -111,6 +111,7 @@ class Row:
     ordered: bool = True
     zeros: bool = True
     enforced: bool = True
+    joint: str = ""
 
 
 class Box:
@@ -252,7 +253,7 @@ class Contract:
         assert [(turn.role, turn.text) for turn in sent.turns] == [
             ("user", "a"),
             ("assistant", "b"),
-            ("user", "cd"),
+            ("user", f"c{box.row.joint}d"),
             ("assistant", "e"),
             ("user", "f"),
         ]
@@ -266,7 +267,7 @@ class Contract:
         """Pictures arrive byte for byte, where they stood."""
         (turn,) = box.sent(user("left", Image(PNG), "right", Image(JPEG), "done")).turns
         assert turn.pictures == [PNG, JPEG]
-        assert turn.text == "leftrightdone"
+        assert turn.text == box.row.joint.join(["left", "right", "done"])
         if box.row.ordered:
             assert turn.order == ["text", "image", "text", "image", "text"]
 

@@ -154,6 +154,7 @@ OLLAMA = Row(
     counts=(),
     forced="words",
     ordered=False,
+    joint="\n",
     zeros=False,
 )
 

@@ -9,8 +9,10 @@ import pytest
 from majordomo import (
     Image,
     Message,
+    Request,
     Text,
     Thinking,
+    Tool,
     ToolCall,
     ToolResult,
     UnsupportedError,
@@ -19,10 +21,15 @@ from majordomo import (
     user,
 )
 from majordomo.testing import RED
-from majordomo.wires._conversation import SEE_IMAGES, UNANSWERED, arranged, with_images_moved
+from majordomo.wires import _conversation
+from majordomo.wires._conversation import SEE_IMAGES, UNANSWERED, with_images_moved
 
 PICTURE = Image(RED)
 CALL, OTHER = ToolCall("a", "look", {"at": "sea"}), ToolCall("b", "listen")
+
+
+def arranged(messages, target, tools=(), **more):
+    return _conversation.arranged(Request(messages, tools=tools), target, **more)
 
 
 def told(messages, target="box/m", **more):
@@ -208,3 +215,17 @@ def test_images_of_errors_moved():
     turns = with_images_moved(arranged([assistant(CALL, OTHER), *MOVED], "box/m"), only_errors=True)
     assert [len(answer.images) for answer in turns[0].answers] == [1, 0]
     assert [_said(part) for part in turns[1].parts] == ["Images returned by the tool listen (b):", "picture"]
+
+
+@pytest.mark.parametrize(
+    ("name", "sent"),
+    [("", "_"), ("a.b", "a_b"), ("7up", "_7up"), ("fünf", "f_nf"), ("x" * 100, "x" * 64), ("fine-1_2", "fine-1_2")],
+)
+def test_names_that_no_server_takes(name, sent):
+    """What a model called that is no tool has a name that can be sent, in call and answer; a tool keeps its own."""
+    call = ToolCall("a", name)
+    (turn,) = arranged([assistant(call), tool_result(call, "no such tool", is_error=True)], "box/m")
+    assert (turn.calls[0].name, turn.answers[0].name) == (sent, sent)
+    if name:
+        (turn,) = arranged([assistant(call)], "box/m", tools=[Tool(name)])
+        assert (turn.calls[0].name, turn.answers[0].name) == (name, name)

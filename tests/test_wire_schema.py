@@ -72,6 +72,10 @@ INLINED = {
         {"items": {"$ref": "#/$defs/a~1b~0"}, "$defs": {"a/b~": {"type": "string"}}},
         {"items": {"type": "string"}},
     ),
+    "by number": (
+        {"anyOf": [{"type": "null"}, {"$ref": "#/anyOf/0"}]},
+        {"anyOf": [{"type": "null"}, {"type": "null"}]},
+    ),
     "twice is no circle": (
         {"prefixItems": [{"$ref": "#/$defs/x"}, {"$ref": "#/$defs/x"}], "$defs": {"x": {"type": "string"}}},
         {"prefixItems": [{"type": "string"}, {"type": "string"}]},

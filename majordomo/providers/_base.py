@@ -328,8 +328,8 @@ class Target(Model):
             return response
 
         with Blaming(self):
-            response, _, told = self._mended(request, False, ask)
-            return self._told(response, told)
+            response, (_, quirks), told = self._mended(request, False, ask)
+            return self._told(response, told, request, quirks)
 
     def events(self, request: Request, deadline: Deadline) -> Iterator[StreamEvent]:
         provider = self._provider
@@ -350,7 +350,7 @@ class Target(Model):
                 source.drain()
             yield from decoder.close()
             response = decoder.response()
-        yield Done(self._told(response, told))
+        yield Done(self._told(response, told, request, quirks))
 
     def _mended(
         self, request: Request, stream: bool, ask: Callable[[Any, Any, Any], Any]
@@ -366,7 +366,7 @@ class Target(Model):
             told: list[str] = []
             body = wire.encode(request, self.id, quirks, target=self.name, stream=stream, told=told)
             try:
-                return ask(wire, quirks, _json.dumps_sparingly(body) if pictured else body), (wire, quirks), told
+                answer = ask(wire, quirks, _json.dumps_sparingly(body) if pictured else body)
             except APIError as exc:
                 found = wire.remedy(exc, body, quirks)
                 if found is not None and found.said.partition("=")[0] not in request.extra:
@@ -374,19 +374,27 @@ class Target(Model):
                     now, learned = self.way
                     if found.lasting and now is wire:
                         self.way = (wire, _with(learned, found))
-                elif self.rerouted(exc, wire):
-                    wire, quirks = self.way
-                else:
+                    continue
+                other = self.other_way(exc, wire)
+                if other is None:
                     raise
+                wire, quirks = other
+                continue
+            if wire is not self.way[0]:
+                self.way = (wire, quirks)  # that is where it is answered
+            return answer, (wire, quirks), told
 
-    def rerouted(self, error: APIError, wire: Any) -> bool:
-        """Whether an error of a wire says that the model is asked over another one, which it is from now on."""
-        return False
+    def other_way(self, error: APIError, wire: Any) -> tuple[Any, Any] | None:
+        """The other wire, and the quirks there, over which an error of one says that the model is asked."""
+        return None
 
-    def _told(self, response: Response, told: list[str]) -> Response:
+    def _told(self, response: Response, told: list[str], request: Request, quirks: Any) -> Response:
         """The response with its target's name on it, and what was left out."""
-        message = copied(response.message, origin=self.name)
-        return copied(response, message=message, model=self.name, warnings=(*response.warnings, *told))
+        found: dict[str, Any] = {"model": self.name, "warnings": (*response.warnings, *told)}
+        if getattr(quirks, "silent_limit", False) and response.stop_reason == "stop" and request.max_tokens is not None:
+            if (response.usage.output_tokens or 0) >= request.max_tokens:
+                found["stop_reason"] = "length"
+        return copied(response, message=copied(response.message, origin=self.name), **found)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return self._provider.__reduce__()
@@ -423,7 +431,7 @@ def _deltas(source: _http.Source, framing: str, decoder: Any, deadline: Deadline
 
     events = DECODERS[framing]()
     feed, take = events.feed, decoder.feed
-    finished = False
+    finished = False  # as it seems by now: a server may say so too early, and go on
     try:
         for chunk in source:
             for name, data in feed(chunk):
@@ -433,9 +441,9 @@ def _deltas(source: _http.Source, framing: str, decoder: Any, deadline: Deadline
                     yield found
                 if decoder.done:
                     return
-            if decoder.finished and not finished:
-                finished = True
-                source.limit(Deadline(min(AFTER_FINISH, deadline.require()), deadline.limit))
+            if decoder.finished is not finished:
+                finished = decoder.finished
+                source.limit(Deadline(min(AFTER_FINISH, deadline.require()), deadline.limit) if finished else deadline)
     except (TransportError, TruncatedError, ProtocolError, APIError, DeadlineError):
         if not decoder.finished:
             raise
@@ -479,9 +487,9 @@ def _shown(name: str) -> str:
 
 
 def _count(value: str) -> int:
-    if not (value.isascii() and value.isdigit()):
+    if not (value.isascii() and value.isdigit() and len(value) <= 18):
         raise ValueError("is a whole number")
-    return int(value[:18])
+    return int(value)
 
 
 def _seconds(value: str) -> float:

@@ -59,7 +59,7 @@ def is_over_responses(id: str) -> bool:
 
 def quirks_of(id: str, own_host: bool) -> dict[str, Any]:
     """How a model differs on Responses: fields of `wires.openai_responses.Quirks`."""
-    known = dict(_UNKNOWN) if own_host else {}
+    known = dict(_UNKNOWN) if own_host else {"silent_limit": True}
     for family in RESPONSES:
         if id.startswith(family.models):
             known.update(family.quirks)

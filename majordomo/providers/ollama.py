@@ -37,9 +37,9 @@ _THINK: dict[str, bool | str] = {
 
 
 def _tokens(value: str) -> int:
-    if not (value.isascii() and value.isdigit() and int(value[:18]) > 0):
+    if not (value.isascii() and value.isdigit() and len(value) <= 9 and int(value)):
         raise ValueError("is a number of tokens")
-    return int(value[:18])
+    return int(value)
 
 
 def _keep_alive(value: str) -> str | float:

@@ -127,28 +127,31 @@ class OpenAI(HTTPProvider):
 
 
 class _Switching(Target):
-    """A model that is asked over Chat Completions until an answer says that Responses alone serves it."""
+    """A model that is asked over Chat Completions until its server says that Responses alone has it."""
 
     _stays = False  # its server was asked over Responses in vain
 
-    def rerouted(self, error: APIError, wire: Any) -> bool:
+    def other_way(self, error: APIError, wire: Any) -> tuple[Any, Any] | None:
         provider = self._provider
         assert isinstance(provider, OpenAI)
-        if error.code == "responses_only":  # said of the chat alone, maybe to several threads at once
-            if self._stays or not (provider.routed or "v1/responses" in error.message.lower()):
-                return False
-            if self.way[0] is provider.wire:
-                self.way = provider.over_responses(self.id)
-            return True
-        if wire is not provider.wire and _is_missing(error):
+        if error.code == "responses_only":  # said of the chat alone
+            told = provider.routed or "v1/responses" in error.message.lower()
+            if not told or self._stays:
+                return None
+            found = provider.over_responses(self.id)
+            if provider.routed:  # where it is surely there; elsewhere an answer has to come first
+                self.way = found
+            return found
+        untried = provider.routed or self.way[0] is provider.wire
+        if wire is not provider.wire and untried and _is_missing(error, provider.routed):
             error.code = "wire_not_supported"
             self._stays = True
             self.way = (provider.wire, provider.wire.Quirks(**provider.quirks_of(self.id)))
-        return False
+        return None
 
 
-def _is_missing(error: APIError) -> bool:
-    """Whether an error says that a server has no Responses, and not that it has no such model."""
+def _is_missing(error: APIError, routed: bool) -> bool:
+    """Whether an error says that a server has no Responses; on hosts that surely have it, it may mean the model."""
     if error.status == 404:
-        return error.code not in ("model_not_found", "invalid_request")
-    return error.status in (405, 501) or error.code == "wire_not_supported"
+        return error.code not in ("model_not_found", "invalid_request") or not routed
+    return error.status in (405, 501) or error.code == "wire_not_supported" or (error.status == 403 and not routed)

@@ -39,6 +39,7 @@ _PATTERNS = (
     (r"input length and `?max_tokens`? exceed context limit", "context_length_exceeded"),
     (r"your credit balance is too low", "insufficient_balance"),
     (r"you have reached your specified .{0,20}usage limits", "enforced_spend_limit_reached"),
+    (r"output blocked by content filtering policy", "content_filter"),
 )
 _NAMED = r"[`'\"]?([a-z][a-z0-9_]*(?:\.[a-z0-9_]+)*)[`'\"]?(?::| is (?:deprecated|not)) "  # what a message begins with
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from dataclasses import dataclass, field
 
-    from ..llm import Message, Part
+    from ..llm import Message, Part, Request
 
     Place = tuple[int, int]  # of a part: its message, its position there
 else:
@@ -78,21 +78,21 @@ class Turn:
         return [part for part in self.parts if isinstance(part, ToolCall)]
 
 
-def arranged(messages: Sequence[Message], target: str, *, drawn: bool = False) -> list[Turn]:
+def arranged(request: Request, target: str, *, drawn: bool = False) -> list[Turn]:
     """The turns of a conversation for a receiver, whose name tells what is its own.
 
     drawn: whether the wire has a place for an assistant's images. Raises UnsupportedError
     where it has none, and for a call or thinking that stands in a user's message.
     """
     found: list[Turn] = []
-    results, lost = _matched(messages)
-    ids: dict[str, int] = {}
+    results, lost = _matched(request.messages)
+    names = _Names(tool.name for tool in request.tools)
     answered = False  # whether results came since the last turn began
-    for m, message in enumerate(messages):
+    for m, message in enumerate(request.messages):
         if message.role == "assistant":
             if not drawn and any(isinstance(part, Image) for part in message.parts):
                 raise UnsupportedError(f"message {m}: an assistant's images cannot be sent back on this wire")
-            parts, answers = _spoken(m, message, message.origin == target, results, ids)
+            parts, answers = _spoken(m, message, message.origin == target, results, names)
             if parts:
                 _add(found, Turn("assistant", parts, answers), answered)
                 answered = False
@@ -111,31 +111,61 @@ def _matched(messages: Sequence[Message]) -> tuple[dict[Place, list[ToolResult]]
     """
     results: dict[Place, list[ToolResult]] = {}
     lost: set[Place] = set()
-    calls: dict[str, list[Place]] = {}
+    waiting: dict[str, list[Place]] = {}  # calls by id, those of one message, the next to be answered last
     for m, message in enumerate(messages):
+        here: dict[str, list[Place]] = {}
         for p, part in enumerate(message.parts):
             if isinstance(part, ToolCall):
-                same = calls.get(part.id, [])
-                calls[part.id] = [*same, (m, p)] if same and same[0][0] == m else [(m, p)]
-            elif isinstance(part, ToolResult):
-                places = calls.get(part.call_id)
+                here.setdefault(part.id, []).append((m, p))
+        waiting.update({id: places[::-1] for id, places in here.items()})
+        for p, part in enumerate(message.parts):
+            if isinstance(part, ToolResult):
+                places = waiting.get(part.call_id)
                 if places is None:
                     lost.add((m, p))
-                    continue
-                free = [place for place in places if place not in results]
-                results.setdefault(free[0] if free else places[-1], []).append(part)
+                else:
+                    results.setdefault(places.pop() if len(places) > 1 else places[0], []).append(part)
     return results, lost
 
 
+class _Names:
+    """What calls are called in one conversation: ids that none shares, names that servers take.
+
+    known: the names of the tools that are offered, which stay as they are.
+    """
+
+    def __init__(self, known: Iterable[str]) -> None:
+        self._known = set(known)
+        self._ids: dict[str, int] = {}  # those that are taken, each with how often it was wanted
+
+    def sent(self, call: ToolCall, own: bool) -> ToolCall:
+        """A call as it is sent; what its server signed stays with it if the receiver is that server."""
+        id, name = self._id(call.id), call.name
+        if name not in self._known:  # nobody's tool, or one of before
+            name = "".join([c if c.isascii() and (c.isalnum() or c in "_-") else "_" for c in name[:64]])
+            name = name if name[:1].isalpha() or name[:1] == "_" else f"_{name[:63]}"
+        if (id, name) == (call.id, call.name) and (own or call.signature is None):
+            return call
+        return ToolCall(id, name, call.arguments, call.signature if own else None, call.malformed)
+
+    def _id(self, id: str) -> str:
+        wanted = found = sendable_id(id)
+        while found in self._ids:
+            self._ids[wanted] += 1
+            found = sendable_id(f"{id} {self._ids[wanted]}")
+        self._ids[found] = 1
+        return found
+
+
 def _spoken(
-    m: int, message: Message, own: bool, results: dict[Place, list[ToolResult]], ids: dict[str, int]
+    m: int, message: Message, own: bool, results: dict[Place, list[ToolResult]], names: _Names
 ) -> tuple[list[Part], list[Answer]]:
     """What an assistant's message says to this receiver, and the answers to its calls."""
     parts: list[Part] = []
     answers: list[Answer] = []
     for p, part in enumerate(message.parts):
         if isinstance(part, ToolCall):
-            call = _sent(part, own, ids)
+            call = names.sent(part, own)
             parts.append(call)
             answers.append(_answer(call, results.get((m, p), [])))
         elif isinstance(part, Thinking):
@@ -148,21 +178,6 @@ def _spoken(
         elif isinstance(part, Image):
             parts.append(part)
     return parts, answers
-
-
-def _sent(call: ToolCall, own: bool, ids: dict[str, int]) -> ToolCall:
-    """A call with an id that servers take and no other call of the conversation has.
-
-    ids: those that are taken, each with how often it was wanted.
-    """
-    wanted = id = sendable_id(call.id)
-    while id in ids:
-        ids[wanted] += 1
-        id = sendable_id(f"{call.id} {ids[wanted]}")
-    ids[id] = 1
-    if id == call.id and (own or call.signature is None):
-        return call
-    return ToolCall(id, call.name, call.arguments, call.signature if own else None, call.malformed)
 
 
 def _answer(call: ToolCall, results: list[ToolResult]) -> Answer:
@@ -203,11 +218,17 @@ def _add(found: list[Turn], turn: Turn, apart: bool) -> None:
     last.answers.extend(turn.answers)
 
 
-def with_images_moved(turns: Iterable[Turn], only_errors: bool = False, end: str = "") -> list[Turn]:
-    """The turns without pictures in answers: they open what the user says next, with a word on whose they are.
+def joined(turns: Iterable[Turn]) -> list[Turn]:
+    """Turns of which some have lost parts: those of nothing are gone, and neighbours of one role are one."""
+    found: list[Turn] = []
+    for turn in turns:
+        if turn.parts:
+            _add(found, turn, bool(found and found[-1].answers))
+    return found
 
-    end: what parts that word from others, where a wire keeps texts and pictures apart.
-    """
+
+def with_images_moved(turns: Iterable[Turn], only_errors: bool = False) -> list[Turn]:
+    """The turns without pictures in answers: they open what the user says next, with a word on whose they are."""
     found: list[Turn] = []
     waiting: list[Part] = []
     for turn in turns:
@@ -218,7 +239,7 @@ def with_images_moved(turns: Iterable[Turn], only_errors: bool = False, end: str
                 found.append(Turn("user", waiting))
             waiting = []
         if any(answer.images for answer in turn.answers):
-            moved = [a if only_errors and not a.is_error else _without_images(a, waiting, end) for a in turn.answers]
+            moved = [a if only_errors and not a.is_error else _without_images(a, waiting) for a in turn.answers]
             turn = Turn(turn.role, turn.parts, moved)
         found.append(turn)
     if waiting:
@@ -226,10 +247,10 @@ def with_images_moved(turns: Iterable[Turn], only_errors: bool = False, end: str
     return found
 
 
-def _without_images(answer: Answer, waiting: list[Part], end: str) -> Answer:
+def _without_images(answer: Answer, waiting: list[Part]) -> Answer:
     images = answer.images
     if not images:
         return answer
-    waiting.append(Text(f"Images returned by the tool {answer.name} ({answer.id}):{end}"))
+    waiting.append(Text(f"Images returned by the tool {answer.name} ({answer.id}):"))
     waiting.extend(images)
     return Answer(answer.id, answer.name, (Text(answer.text or SEE_IMAGES),), answer.is_error)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 
-from ._google import SKIP
+from ._google import SKIP, rows_of
 from ._shared import Remedy
 
 TYPE_CHECKING = False
@@ -32,7 +32,11 @@ _REFUSALS: tuple[tuple[str, str], ...] = (
     (r"(?:function calling|tool use) with a response mime type", "responseJsonSchema=tools"),
     (r"(?:the specified|a) schema\b.{0,80}(?:too many states|nesting depth)", "schema"),
     (r".{0,160}thought[ _]?signature", "thoughtSignature"),
-    (_BECAUSE + r"[`'\"]?(temperature|top_?p|seed|stop_?sequences|max_?output_?tokens)\b.{0,20} not ", ""),
+    (
+        _BECAUSE + r"[`'\"]?(temperature|top_?p|seed|stop_?sequences|max_?output_?tokens)\b"
+        r".{0,20} not (?:supported|enabled|allowed)",
+        "",
+    ),
 )
 
 # A field as it may be written, without `_` and in small letters -> the field.
@@ -122,4 +126,5 @@ def _object(value: dict[str, Any], name: str) -> dict[str, Any]:
 
 def _is_signed(body: dict[str, Any]) -> bool:
     """Whether there is a signature that may be wrong, or a call that may want one."""
-    return any("functionCall" in part or "thoughtSignature" in part for c in body["contents"] for part in c["parts"])
+    parts = [part for content in rows_of(body, "contents") for part in rows_of(content, "parts")]
+    return any("functionCall" in part or "thoughtSignature" in part for part in parts)

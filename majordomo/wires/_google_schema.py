@@ -7,7 +7,7 @@ the model reads it.
 
 from __future__ import annotations
 
-from ._schema import described, mapped
+from ._schema import described, mapped, modern
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -85,67 +85,16 @@ def takes_nothing(schema: Node) -> bool:
 
 
 def _node(node: Node) -> Node:
-    node = _united(node)
-    _rename_definitions(node)
+    node = modern(node)
     if "const" in node and "enum" not in node:
         node["enum"] = [node.pop("const")]
     node = _listed(node)
     node = described(node, [name for name in node if name in _TELLING])
-    node = {name: _spelt_out(name, value) for name, value in node.items() if name in _KNOWN}
+    node = {name: value for name, value in node.items() if name in _KNOWN}
     if "$ref" in node and not all(name.startswith("$") for name in node):
         node = described(node, ["anyOf"])
         node["anyOf"] = [{"$ref": node.pop("$ref")}]  # beside a reference nothing else may stand
     return node
-
-
-def _spelt_out(name: str, value: Any) -> Any:
-    """A keyword's value in which `true` and `false` are objects, which they are only in `additionalProperties`."""
-    if name in ("properties", "$defs") and isinstance(value, dict):
-        return {key: _as_object(inner) for key, inner in value.items()}
-    if name in ("anyOf", "oneOf", "prefixItems") and isinstance(value, list):
-        return [_as_object(inner) for inner in value]
-    return _as_object(value) if name == "items" else value
-
-
-def _as_object(schema: Any) -> Any:
-    return {True: {}, False: {"description": "not: {}"}}[schema] if isinstance(schema, bool) else schema
-
-
-def _united(node: Node) -> Node:
-    """A node with its `allOf` in it, where no two of them say something else of one keyword."""
-    branches = node.get("allOf")
-    if not isinstance(branches, list):
-        return node
-    found = {name: value for name, value in node.items() if name != "allOf"}
-    for branch in branches:
-        if not isinstance(branch, dict):
-            return node
-        for name, value in branch.items():
-            mine = found.get(name, value)
-            if name == "properties" and isinstance(mine, dict) and isinstance(value, dict):
-                if any(mine.get(key, inner) != inner for key, inner in value.items()):
-                    return node
-                found[name] = {**mine, **value}
-            elif name == "required" and isinstance(mine, list) and isinstance(value, list):
-                found[name] = [*mine, *(key for key in value if key not in mine)]
-            elif name in ("title", "description"):
-                found[name] = mine
-            elif mine != value:
-                return node
-            else:
-                found[name] = value
-    return found
-
-
-def _rename_definitions(node: Node) -> None:
-    """The older name of `$defs`, and the references into it."""
-    definitions = node.pop("definitions", None)
-    if isinstance(definitions, dict):
-        own = node.get("$defs")
-        node["$defs"] = {**definitions, **own} if isinstance(own, dict) else definitions
-    reference = node.get("$ref")
-    if isinstance(reference, str) and reference.startswith("#/definitions/"):
-        node["$ref"] = "#/$defs/" + reference[len("#/definitions/") :]
 
 
 def _listed(node: Node) -> Node:

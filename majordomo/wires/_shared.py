@@ -212,6 +212,12 @@ def response_of(
     answer: that text, where it is not all of the text. Raises TruncatedError for an answer
     to a schema that was cut, ProtocolError for one that is no JSON.
     """
+    last = parts[-1] if parts else None
+    if reason == "length" and isinstance(last, ToolCall) and not last.arguments and last.malformed is None:
+        # cut, for all we know, before the first piece of its arguments: it must not be run as it is
+        parts = [*parts[:-1], ToolCall(last.id, last.name, {}, last.signature, malformed="")]
+    elif reason == "tool_calls" and not any(isinstance(part, ToolCall) for part in parts):
+        reason = "other"
     message = Message("assistant", tuple(parts))
     parsed = None
     if schema is not None and reason not in ("refusal", "tool_calls"):
@@ -238,6 +244,12 @@ def parse_json_answer(text: str) -> Any:
 def instructed(request: Request, *words: str) -> str:
     """The system prompt with further instructions behind it, `""` if there is nothing but white space."""
     return "\n\n".join([text for text in (request.system, *words) if text and not text.isspace()])
+
+
+def parameters_of(tool: Tool) -> dict[str, Any]:
+    """The JSON Schema of a tool's arguments, which every server wants to be an object's."""
+    given = tool.parameters
+    return given if "type" in given else {"type": "object", "properties": {}, **given}
 
 
 def only_named(request: Request) -> tuple[tuple[Tool, ...], str]:

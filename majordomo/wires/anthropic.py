@@ -11,11 +11,11 @@ Source, where nothing else is said: the vendor's SDK, anthropic 2.12 of November
 from __future__ import annotations
 
 from .. import _json
-from ..errors import APIError, ProtocolError, TruncatedError, UnsupportedError
+from ..errors import APIError, ConfigError, ProtocolError, TruncatedError, UnsupportedError
 from ..llm import Image, Text, Thinking, ToolCall, Usage, merge
 from ._conversation import NO_OUTPUT, Turn, arranged, with_images_moved
 from ._growing import Growing
-from ._shared import base64_of, call_in_words, count_of, instructed, response_of, text_of
+from ._shared import base64_of, call_in_words, count_of, instructed, parameters_of, response_of, text_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -188,7 +188,7 @@ class _Asked:
             {
                 "name": tool.name,
                 **({"description": tool.description} if tool.description else {}),
-                "input_schema": {"type": "object", **(tool.parameters or {"properties": {}})},
+                "input_schema": parameters_of(tool),
             }
             for tool in tools
         ]
@@ -308,7 +308,7 @@ class _Asked:
 def _turns(request: Request, quirks: Quirks, target: str) -> list[Turn]:
     """The turns, as this server takes them: the user's first, none of nothing, no text of white space."""
     found: list[Turn] = []
-    for turn in with_images_moved(arranged(request.messages, target), only_errors=True):
+    for turn in with_images_moved(arranged(request, target), only_errors=True):
         parts = [part for part in turn.parts if _is_sent(part, quirks)]
         while parts and isinstance(parts[-1], Thinking):
             parts.pop()  # "The final block in an assistant message cannot be `thinking`"
@@ -393,23 +393,22 @@ def _encode_answer(answer: Answer) -> Block:
 
 # What an answer can be held to. Source: `_transform.py`.
 _KEYWORDS = (
-    *("type", "properties", "required", "additionalProperties", "items", "enum", "const", "anyOf", "allOf"),
+    *("type", "properties", "required", "additionalProperties", "items", "enum", "const", "anyOf"),
     *("$ref", "$defs", "title", "description", "minItems", "format"),
 )
 _FORMATS = ("date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid")
-_NEWER = {"oneOf": "anyOf", "definitions": "$defs"}
 _MEANS_NOTHING = ("$schema", "$id", "$comment")
 
 
 def _schema_taken(schema: dict[str, Any]) -> dict[str, Any] | None:
     """A schema as an answer can be held to it; None if it is recursive, or its objects are open."""
-    from ._schema import inlined, mapped
+    from ._schema import inlined, mapped, modern
 
     try:
         inlined(schema)  # to know whether it holds itself: references may stay
-        taken: dict[str, Any] = mapped(schema, _narrowed)
+        taken: dict[str, Any] = mapped(mapped(schema, modern), _narrowed)
         return taken
-    except UnsupportedError:
+    except (UnsupportedError, ConfigError):  # ...or holds more references than can be followed
         return None
 
 
@@ -417,18 +416,17 @@ def _narrowed(node: dict[str, Any]) -> dict[str, Any]:
     """One node of a schema: objects are closed, and what is not enforced stands in the description."""
     from ._schema import described
 
-    for older, newer in _NEWER.items():
-        if older in node and newer not in node:
-            node[newer] = node.pop(older)
+    if "oneOf" in node and "anyOf" not in node:
+        node["anyOf"] = node.pop("oneOf")
     kinds = node.get("type")
     if kinds == "object" or "properties" in node or (isinstance(kinds, list) and "object" in kinds):
         if not isinstance(node.get("properties"), dict) or isinstance(node.get("additionalProperties"), dict):
             raise UnsupportedError("the schema has an object whose members are not named")
         node["additionalProperties"] = False
+    if "allOf" in node:
+        raise UnsupportedError("the schema has an object that is described in parts")
     if "enum" in node or "const" in node:
         node.pop("type", None)
-    if isinstance(node.get("$ref"), str):
-        node["$ref"] = node["$ref"].replace("#/definitions/", "#/$defs/")
     dropped = [name for name in node if name not in _KEYWORDS and name not in _MEANS_NOTHING]
     dropped += [
         name for name, fine in (("format", _FORMATS), ("minItems", (0, 1))) if node.get(name, fine[0]) not in fine
@@ -535,8 +533,9 @@ class StreamDecoder:
         if kind == "redacted_thinking" and text_of(block.get("data")):
             self._sign(REDACTED + block["data"], key)
         if kind == "tool_use":
+            found = self._settle() if key in self._inputs else []  # a server that gives all calls one index
             self._inputs[key] = block.get("input")
-            return self._growing.call(key, block.get("id"), block.get("name"), None)
+            return found + self._growing.call(key, block.get("id"), block.get("name"), None)
         return []
 
     def _go_on(self, key: int | None, delta: dict[str, Any]) -> list[Delta]:

@@ -130,7 +130,7 @@ _RESULT_MIMES = ("image/png", "image/jpeg", "image/webp")
 
 
 def _contents(request: Request, quirks: Quirks, target: str) -> list[dict[str, Any]]:
-    turns = arranged(request.messages, target, drawn=True)
+    turns = arranged(request, target, drawn=True)
     shown = [image.mime for turn in turns for answer in turn.answers for image in answer.images]
     if not quirks.result_images or not set(shown) <= set(_RESULT_MIMES):
         turns = with_images_moved(turns)
@@ -353,6 +353,8 @@ class StreamDecoder:
         self.answered = True
         found = [delta for part in rows_of(candidate.get("content"), "parts") for delta in self._part(part)]
         finish = text_of(candidate.get("finishReason"))
+        if found and not finish:
+            self.finished = False  # what seemed to be the end was none
         if finish:
             self.finished = True
             self._finish, self._says = finish, text_of(candidate.get("finishMessage"))

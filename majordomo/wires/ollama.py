@@ -12,10 +12,9 @@ from __future__ import annotations
 import json
 
 from .. import _json
-from .._frozen import copied
 from ..errors import APIError, ProtocolError, TruncatedError
-from ..llm import Image, Thinking, ToolCall, ToolResult, Usage, merge
-from ._conversation import NO_OUTPUT, arranged, with_images_moved
+from ..llm import Image, Text, Thinking, ToolCall, Usage, merge
+from ._conversation import NO_OUTPUT, arranged, joined, with_images_moved
 from ._growing import Growing
 from ._shared import (
     Remedy,
@@ -31,10 +30,11 @@ from ._shared import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from dataclasses import dataclass, field
     from typing import Any
 
-    from ..llm import Message, Request, Response, Tool
+    from ..llm import Part, Request, Response, Tool
     from ..model import Delta
     from ._conversation import Answer, Turn
     from ._shared import Facts
@@ -138,24 +138,18 @@ def _set(**values: Any) -> dict[str, Any]:
 
 def _encode_messages(request: Request, system: str, target: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = [{"role": "system", "content": system}] if system else []
-    for turn in with_images_moved(arranged(_without_old_thinking(request.messages), target), end="\n"):
+    for turn in with_images_moved(_without_old_thinking(arranged(request, target))):
         found.append(_encode_turn(turn))
         found += [_encode_answer(answer) for answer in turn.answers]
     return found
 
 
-def _without_old_thinking(messages: tuple[Message, ...]) -> list[Message]:
+def _without_old_thinking(turns: list[Turn]) -> list[Turn]:
     """Thinking goes back while the tools it led to are being used; behind the user's next word it is history."""
-    last = -1
-    for m, message in enumerate(messages):
-        if message.role != "assistant" and not all(isinstance(part, ToolResult) for part in message.parts):
-            last = m
-    return [
-        copied(message, parts=tuple(part for part in message.parts if not isinstance(part, Thinking)))
-        if m < last and message.role == "assistant"
-        else message
-        for m, message in enumerate(messages)
-    ]
+    last = max([at for at, turn in enumerate(turns) if turn.role == "user"], default=0)
+    for turn in turns[:last]:
+        turn.parts[:] = [part for part in turn.parts if not isinstance(part, Thinking)]
+    return joined(turns)
 
 
 def _encode_turn(turn: Turn) -> dict[str, Any]:
@@ -165,11 +159,16 @@ def _encode_turn(turn: Turn) -> dict[str, Any]:
     ]
     images = [base64_of(part) for part in turn.parts if isinstance(part, Image)]
     more = _set(images=images or None, thinking=turn.thinking or None, tool_calls=calls or None)
-    return {"role": turn.role, "content": turn.text, **more}
+    return {"role": turn.role, "content": turn.text if turn.role == "assistant" else _lines(turn.parts), **more}
+
+
+def _lines(parts: Iterable[Part]) -> str:
+    """Texts that stood apart, as lines: this wire has one string for all."""
+    return "\n".join([part.text for part in parts if isinstance(part, Text)])
 
 
 def _encode_answer(answer: Answer) -> dict[str, Any]:
-    text = answer.text or NO_OUTPUT  # templates pass over a message without content
+    text = _lines(answer.parts) or NO_OUTPUT  # templates pass over a message without content
     return {
         "role": "tool",
         "content": json.dumps({"error": text}, ensure_ascii=False) if answer.is_error else text,
@@ -190,9 +189,9 @@ def _offered(request: Request) -> list[Tool]:
 
 
 def _encode_tool(tool: Tool) -> dict[str, Any]:
-    from ._schema import inlined, mapped
+    from ._schema import inlined, mapped, modern
 
-    schema = mapped(inlined(tool.parameters), _readable)
+    schema = mapped(inlined(tool.parameters), lambda node: _readable(modern(node)))
     parameters = {"type": "object", "properties": {}, **(schema if isinstance(schema, dict) else {})}
     if not isinstance(parameters["type"], str):
         parameters["type"] = "object"
@@ -201,16 +200,11 @@ def _encode_tool(tool: Tool) -> dict[str, Any]:
 
 
 def _readable(node: dict[str, Any]) -> dict[str, Any]:
-    """A schema in the words of `ToolProperty` in api/types.go, to which every schema is an object."""
+    """A schema in the words of `ToolProperty` in api/types.go."""
     if "const" in node:
         node.setdefault("enum", [node.pop("const")])
     if "oneOf" in node:
         node.setdefault("anyOf", node.pop("oneOf"))
-    if isinstance(node.get("anyOf"), list):
-        node["anyOf"] = [inner if isinstance(inner, dict) else {} for inner in node["anyOf"]]
-    if isinstance(node.get("properties"), dict):
-        named = node["properties"].items()
-        node["properties"] = {name: inner if isinstance(inner, dict) else {} for name, inner in named}
     return node
 
 
@@ -279,7 +273,7 @@ class StreamDecoder:
 
     def take(self, payload: Any) -> list[Delta]:
         """The deltas of one line that has been read."""
-        raise_error(payload, self.partial)
+        raise_error(payload)
         if not isinstance(payload, dict):
             return []
         message = payload.get("message")

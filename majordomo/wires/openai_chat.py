@@ -20,6 +20,7 @@ from ._shared import (
     data_url,
     error_object,
     only_named,
+    parameters_of,
     response_of,
     split_think,
     text_of,
@@ -137,7 +138,7 @@ def _encode_messages(request: Request, quirks: Quirks, target: str) -> list[dict
     found: list[dict[str, Any]] = []
     if request.system:
         found.append({"role": "developer" if quirks.official else "system", "content": request.system})
-    for turn in with_images_moved(arranged(request.messages, target)):
+    for turn in with_images_moved(arranged(request, target)):
         encoded = _encode_assistant(turn, quirks) if turn.role == "assistant" else _encode_user(turn)
         if encoded is not None:
             found.append(encoded)
@@ -192,7 +193,7 @@ def _encode_tools(body: dict[str, Any], request: Request, quirks: Quirks) -> Non
             "function": {
                 "name": tool.name,
                 **({"description": tool.description} if tool.description else {}),
-                "parameters": tool.parameters or {"type": "object", "properties": {}},
+                "parameters": parameters_of(tool),
             },
         }
         for tool in tools

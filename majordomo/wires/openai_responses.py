@@ -14,7 +14,7 @@ from ..errors import ProtocolError, TruncatedError
 from ..llm import Image, Text, Thinking, ToolCall, Usage, merge
 from ._conversation import arranged, with_images_moved
 from ._growing import Growing
-from ._shared import Remedy, count_of, data_url, fresh_id, only_named, response_of, text_of
+from ._shared import Remedy, count_of, data_url, fresh_id, only_named, parameters_of, response_of, text_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ else:
 
 FRAMING = "sse"
 SEALED = "reasoning.encrypted_content"
+MOST_ITEMS = 10_000  # of one answer
 LEAST_TOKENS = 16  # of `max_output_tokens`; what is less is a 400
 
 
@@ -66,12 +67,14 @@ class Quirks:
     official: OpenAI's own, or Azure's. efforts: those that the model takes, `()` if it does
     not reason, None if nobody knows. sampling: with which of them it takes `temperature` and
     `top_p`, `""` being none sent; None for all. hidden: its thinking comes sealed, and in
-    readable form only as a summary that is asked for. remedies: what it does not take,
-    learned from its errors: a parameter -> None to leave it out, or the least it may be; a
-    value of one (`"reasoning.effort=none"`) -> the value to send instead.
+    readable form only as a summary that is asked for. silent_limit: it may not tell that it
+    stopped at `max_output_tokens`, as llama-server and Ollama. remedies: what it does not
+    take, learned from its errors: a parameter -> None to leave it out, or the least it may
+    be; a value of one (`"reasoning.effort=none"`) -> the value to send instead.
     """
 
     official: bool = False
+    silent_limit: bool = False
     efforts: tuple[str, ...] | None = None
     sampling: tuple[str, ...] | None = None
     hidden: bool = False
@@ -111,7 +114,7 @@ def encode(
 
 
 def _encode_input(request: Request, quirks: Quirks, target: str) -> list[dict[str, Any]]:
-    turns = arranged(request.messages, target)
+    turns = arranged(request, target)
     if not quirks.official:  # llama-server and LM Studio refuse pictures in results
         turns = with_images_moved(turns)
     found: list[dict[str, Any]] = []
@@ -244,8 +247,10 @@ def _encode_tools(body: dict[str, Any], request: Request, quirks: Quirks) -> Non
             "type": "function",
             "name": tool.name,
             **({"description": tool.description} if tool.description else {}),
-            "parameters": tool.parameters or {"type": "object", "properties": {}},
-            "strict": is_strict(tool.parameters),  # left out it means true here, and optional properties are filled in
+            "parameters": parameters_of(tool),
+            "strict": is_strict(
+                parameters_of(tool)
+            ),  # left out it means true here, and optional properties are filled in
         }
         for tool in tools
     ]
@@ -420,6 +425,7 @@ class StreamDecoder:
         self._growing = Growing(tags=not quirks.official)
         self._items: list[_Item] = []
         self._by_key: dict[tuple[str, int | str], _Item] = {}
+        self._last: dict[str, _Item] = {}  # of each kind
         self._calls: list[_Item] = []
         self._speaker: int | None = None  # the item that spoke last
         self._refusal: list[str] = []
@@ -443,7 +449,7 @@ class StreamDecoder:
         if not isinstance(payload, dict):
             if event == "error":
                 self._fail(payload)
-            raise_error(payload, self.partial)
+            raise_error(payload)
             return []
         name = text_of(payload.get("type")) or event
         if name in _PIECES:
@@ -461,7 +467,7 @@ class StreamDecoder:
             flat = {key: value for key, value in payload.items() if (key, value) != ("type", "error")}
             self._fail(payload.get("error") or flat)
         if not text_of(payload.get("type")):
-            raise_error(payload, self.partial)
+            raise_error(payload)
         return []
 
     def take(self, payload: Any) -> list[Delta]:
@@ -485,17 +491,18 @@ class StreamDecoder:
         keys: list[tuple[str, int | str]] = [(kind, index)] if numbered else []
         if isinstance(id, str) and id:
             keys.append((kind, id))
-        if keys:
-            found = self._by_key.get(keys[0])
-        else:
-            found = next((item for item in reversed(self._items) if item.kind == kind and item.ended is None), None)
-        found = found or self._new(kind)
+        found = self._by_key.get(keys[0]) if keys else self._last.get(kind)
+        if found is None or (not keys and found.ended is not None):
+            found = self._new(kind)
         for key in keys:
             self._by_key.setdefault(key, found)
         return found
 
     def _new(self, kind: str) -> _Item:
+        if len(self._items) >= MOST_ITEMS:
+            raise ProtocolError(f"the answer holds more than {MOST_ITEMS} items")
         self._items.append(_Item(len(self._items), kind))
+        self._last[kind] = self._items[-1]
         return self._items[-1]
 
     def _frame(self, payload: dict[str, Any], ended: bool) -> list[Delta]:
@@ -597,11 +604,13 @@ class StreamDecoder:
         status = status if not told or told in _UNFINISHED else told
         found: list[Delta] = []
         output = response.get("output")
-        counts = dict.fromkeys(_KINDS.values(), 0)
+        came = {kind: [item for item in self._items if item.kind == kind] for kind in _KINDS.values()}
+        counts = dict.fromkeys(came, 0)
         for number, source in enumerate(output if isinstance(output, list) else ()):
             kind = text_of(source.get("type")) if isinstance(source, dict) else ""
             if kind in counts:
-                found += self._close(self._same(kind, number, source.get("id"), counts[kind]), source)
+                same = self._same(kind, number, source.get("id"), came[kind][counts[kind] : counts[kind] + 1])
+                found += self._close(same, source)
                 counts[kind] += 1
         if response.get("error") or status == "failed":
             self._fail(response.get("error"))
@@ -611,14 +620,11 @@ class StreamDecoder:
         self.finished = self.done = True
         return found
 
-    def _same(self, kind: str, number: int, id: Any, count: int) -> _Item:
+    def _same(self, kind: str, number: int, id: Any, next_of_kind: list[_Item]) -> _Item:
         """The item of the last event's output among those that came: by place, by id, or as one of its kind."""
-        same = [item for item in self._items if item.kind == kind]
         keys = [(kind, number), (kind, text_of(id))]
-        found = next((self._by_key[key] for key in keys if key in self._by_key), None)
-        if found is None and count < len(same):
-            found = same[count]
-        return found or self._new(kind)
+        found = [self._by_key[key] for key in keys if key in self._by_key] + next_of_kind
+        return found[0] if found else self._new(kind)
 
     def close(self) -> list[Delta]:
         """The stream has ended; raises TruncatedError if its last event has not come, whatever came before."""
@@ -628,22 +634,25 @@ class StreamDecoder:
 
     def response(self) -> Response:
         """The whole answer of a stream that has been closed."""
-        calls = iter(self._calls)
+        calls, cut = iter(self._calls), False
         parts: list[Part] = []
         for part in self._growing.parts():
-            if isinstance(part, ToolCall) and not self._is_whole(next(calls)):
-                continue
-            parts.append(part)
+            if isinstance(part, ToolCall) and not self._is_whole(next(calls), part):
+                cut = True
+            else:
+                parts.append(part)
         refusal = "".join(self._refusal)
         called = any(isinstance(part, ToolCall) for part in parts)
-        reason = self._reason or ("refusal" if refusal else "tool_calls" if called else "stop")
+        ended = "refusal" if refusal else "tool_calls" if called else "length" if cut else "stop"
         answer = "".join([p.text for p in parts if isinstance(p, Text) and _phase(p) in ("", "final_answer")])
-        return response_of(parts, reason, self._usage, self._raw, self._schema, refusal, answer)
+        return response_of(parts, self._reason or ended, self._usage, self._raw, self._schema, refusal, answer)
 
-    def _is_whole(self, item: _Item) -> bool:
+    def _is_whole(self, item: _Item, call: ToolCall) -> bool:
         """Whether a call may be handed out: one that was cut must never be run."""
-        status = item.ended.get("status") if item.ended is not None else None
-        return status == "completed" or (status is None and self._reason != "length")
+        status = text_of(item.ended.get("status")) if item.ended is not None else ""
+        if status in ("", *_UNFINISHED):  # llama-server closes them late, or not
+            return self._reason != "length" and (not status or call.malformed is None)
+        return status == "completed"
 
 
 def _cause(response: dict[str, Any], status: str) -> str:
