@@ -6,7 +6,7 @@ import pytest
 
 from majordomo.testing import FakeServer
 
-pytest.register_assert_rewrite("contract", "readers")
+pytest.register_assert_rewrite("contract", "readers", "samples")
 
 
 @pytest.fixture(scope="module")

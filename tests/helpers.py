@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
-from pathlib import Path
 
 from majordomo import Capabilities, Done, Model, Provider, Registry, Response, TextDelta, assistant
 
@@ -189,25 +187,6 @@ def mutated(value, rng):
             rng.choice(["error", "message", "choices", "usage", "detail", "x_groq"]): rng.choice(ODD_VALUES),
         }
     return {**value, name: mutated(value[name], rng)}
-
-
-class Samples:
-    """A folder of answers, and `expect.json` beside them: what each of them means.
-
-    answers, refused: the names of those with status 200, and of the others.
-    """
-
-    def __init__(self, folder: str) -> None:
-        self.folder = Path(__file__).parent / "data" / folder
-        self.rows = json.loads((self.folder / "expect.json").read_text("utf-8"))["files"]
-        self.answers = [name for name, row in self.rows.items() if row["status"] == 200]
-        self.refused = [name for name, row in self.rows.items() if row["status"] != 200]
-
-    def text(self, name: str) -> str:
-        return (self.folder / name).read_text("utf-8")
-
-    def payload(self, name: str):
-        return json.loads(self.text(name))
 
 
 def told_of(wire, request, quirks, **more):

@@ -7,24 +7,12 @@ import threading
 import time
 
 import pytest
-from helpers import Samples
+from samples import Samples
 
-from majordomo import (
-    APIError,
-    ConfigError,
-    DSNError,
-    ErrorKind,
-    Image,
-    MajordomoError,
-    ProtocolError,
-    Registry,
-    Request,
-    Tool,
-    UnsupportedError,
-    classify,
-    user,
-)
+from majordomo import ConfigError, DSNError, Registry
 from majordomo.deadline import Deadline
+from majordomo.errors import APIError, ErrorKind, MajordomoError, ProtocolError, UnsupportedError, classify
+from majordomo.llm import Image, Request, Tool, user
 from majordomo.testing import RED, FakeServer, Reply, Status, dead_port, hang
 from majordomo.wires.ollama import Quirks
 

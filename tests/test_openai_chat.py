@@ -7,238 +7,26 @@ from __future__ import annotations
 
 import copy
 import json
-import random
-from pathlib import Path
+from functools import partial
 
 import pytest
-from helpers import ODD_BODIES, mutated, told_of
+import samples
+from helpers import told_of
+from samples import Samples, check_response, only_ours, sse
 
-from majordomo import (
-    APIError,
-    ErrorKind,
-    Image,
-    MajordomoError,
-    Message,
-    ProtocolError,
-    Registry,
-    Request,
-    Text,
-    TextDelta,
-    Thinking,
-    ThinkingDelta,
-    Tool,
-    ToolCall,
-    ToolCallDelta,
-    ToolResult,
-    TruncatedError,
-    UnsupportedError,
-    assistant,
-    classify,
-    tool_result,
-    user,
-)
-from majordomo._events import EventDecoder
-from majordomo.llm import Response, Usage
-from majordomo.testing import FakeServer, Status
+from majordomo import Registry, Request, Usage
+from majordomo.errors import APIError, ErrorKind, MajordomoError, ProtocolError, UnsupportedError, classify
+from majordomo.llm import Image, Message, Text, Thinking, Tool, ToolCall, ToolResult, assistant, tool_result, user
+from majordomo.model import ThinkingDelta
+from majordomo.testing import Status
 from majordomo.wires import openai_chat as wire
 from majordomo.wires._shared import Remedy
 
-DATA = Path(__file__).parent / "data" / "openai_chat"
-FILES = json.loads((DATA / "expect.json").read_text("utf-8"))["files"]
-BODIES = {name: (DATA / name).read_bytes() for name in FILES}
-
+SAMPLES = Samples("openai_chat")
 OFFICIAL = wire.Quirks(official=True)
 LOOKALIKE = wire.Quirks()
 LLAMA_SWAP = wire.Quirks(token_limit="max_tokens", loading_state=True, thinking_switch=True)
-
-MANAGED = (
-    "-models",
-    "-running",
-    "-health",
-    "-props",
-    "-version",
-    "-profiles",
-    "-unload-",
-    "request-full",
-    "-embeddings",
-)
-CHAT = {n: f for n, f in FILES.items() if f["status"] == 200 and not any(part in n for part in MANAGED)}
-WHOLE = [name for name in CHAT if not name.endswith(".sse")]
-STREAMS = [name for name in CHAT if name.endswith(".sse")]
-REFUSED = [name for name, file in FILES.items() if file["status"] != 200]
-SCHEMA = {"type": "object"}
-
-
-def quirks_of(name):
-    """The quirks of the server that gave an answer."""
-    return {"openai": OFFICIAL, "llama": LLAMA_SWAP}.get(name.partition("-")[0], LOOKALIKE)
-
-
-def schema_of(name):
-    """A schema, for the answers that are answers to one."""
-    return SCHEMA if "json" in FILES[name].get("expect", {}) else None
-
-
-def decode(name, quirks=None):
-    """A whole answer, through the wire module alone."""
-    return wire.decode(json.loads(BODIES[name]), quirks or quirks_of(name), schema_of(name))
-
-
-def decode_stream(chunks, quirks=LOOKALIKE, schema=None):
-    """A stream that came in these chunks, through the wire module alone: (response, deltas).
-
-    An error carries what had arrived, as it does behind the transport.
-    """
-    events, decoder, deltas = EventDecoder(), wire.StreamDecoder(quirks, schema), []
-    try:
-        for chunk in chunks:
-            for name, data in events.feed(chunk):
-                deltas += decoder.feed(name, data)
-        for name, data in events.close():
-            if is_json(data):  # an event that the end has cut is none
-                deltas += decoder.feed(name, data)
-        deltas += decoder.close()
-        return decoder.response(), deltas
-    except MajordomoError as exc:
-        exc.partial = exc.partial or decoder.partial
-        raise
-
-
-def is_json(data):
-    try:
-        return json.loads(data) is not Ellipsis
-    except (ValueError, RecursionError):
-        return data.startswith(b"[DONE]")
-
-
-def one_chunk(data):
-    return [data]
-
-
-def single_bytes(data):
-    return [data[at : at + 1] for at in range(len(data))]
-
-
-def random_cuts(data, seed=0):
-    rng, at, pieces = random.Random(seed), 0, []
-    while at < len(data):
-        size = rng.choice((1, 2, 3, 7, 50, 400))
-        pieces.append(data[at : at + size])
-        at += size
-    return pieces
-
-
-def check(expect, ask):
-    """Hold what `ask` gives, a response or an error, against a row of `expect.json`; gives both."""
-    fails = "error" in expect or "kind" in expect or "says" in expect
-    if fails:
-        with pytest.raises(MajordomoError) as caught:
-            ask()
-        _check_error(expect, caught.value)
-        return None, caught.value
-    response = ask()
-    check_response(expect, response)
-    return response, None
-
-
-def _check_error(expect, error):
-    wanted = {"truncated": TruncatedError, "protocol": ProtocolError}.get(expect.get("error"), APIError)
-    assert type(error) is wanted
-    assert "\n" not in str(error)
-    if "kind" in expect:
-        assert classify(error) is ErrorKind[expect["kind"]]
-    if "says" in expect:
-        assert expect["says"] in error.message or expect["says"] == error.code
-    if "retry_after" in expect:
-        assert error.retry_after == pytest.approx(expect["retry_after"])
-    if "partial_text" in expect:
-        assert error.partial == expect["partial_text"]
-
-
-def check_response(expect, response):
-    """Hold a response against a row."""
-    assert type(response) is Response
-    for name in ("text", "thinking", "refusal", "stop_reason"):
-        if name in expect:
-            assert getattr(response, name) == expect[name], name
-    if "usage" in expect:
-        assert response.usage == Usage(*(expect["usage"] or ()))
-    if "json" in expect:
-        assert response.parsed == expect["json"]
-    if "tool_calls" in expect:
-        found = response.tool_calls
-        assert [(call.name, call.arguments) for call in found] == [(n, a) for _, n, a in expect["tool_calls"]]
-        assert all(id in (None, call.id) for call, (id, _, _) in zip(found, expect["tool_calls"]))
-    ids = [call.id for call in response.tool_calls]
-    assert all(ids)
-    assert len(set(ids)) == len(ids)
-
-
-# --- answers, through the wire module alone
-
-
-@pytest.mark.parametrize("name", [n for n in WHOLE if b"<html" not in BODIES[n]])
-def test_decode(name):
-    """An answer becomes the response, or the error, written beside it."""
-    check(CHAT[name].get("expect", {}), lambda: decode(name))
-
-
-@pytest.mark.parametrize("name", [n for n in WHOLE if b"<html" not in BODIES[n]])
-def test_decode_says_the_same_of_every_server(name):
-    """Samples of one server read the same by the quirks of another: nothing depends on knowing it."""
-    for quirks in (OFFICIAL, LOOKALIKE, LLAMA_SWAP):
-        check(CHAT[name].get("expect", {}), lambda quirks=quirks: decode(name, quirks))
-
-
-@pytest.mark.parametrize("cut", [one_chunk, single_bytes, random_cuts])
-@pytest.mark.parametrize("name", STREAMS)
-def test_decode_stream(name, cut):
-    """A stream becomes the response or the error written beside it, also byte by byte."""
-    check(CHAT[name].get("expect", {}), lambda: decode_stream(cut(BODIES[name]), quirks_of(name))[0])
-
-
-@pytest.mark.parametrize("name", STREAMS)
-def test_deltas_of_a_stream_are_the_response(name):
-    """The deltas joined are the response, and every cut of the bytes gives the same ones."""
-    data, quirks = BODIES[name], quirks_of(name)
-    try:
-        response, deltas = decode_stream([data], quirks)
-    except MajordomoError:
-        return
-    assert "".join(d.text for d in deltas if type(d) is TextDelta) == response.text
-    assert "".join(d.text for d in deltas if type(d) is ThinkingDelta) == response.thinking
-    calls = response.tool_calls
-    for index, call in enumerate(calls):
-        text = "".join(d.arguments for d in deltas if type(d) is ToolCallDelta and d.index == index)
-        assert json.loads(text or "{}") == call.arguments
-        assert {d.name for d in deltas if type(d) is ToolCallDelta and d.index == index} >= {call.name}
-    for seed in range(5):
-        again, same = decode_stream(random_cuts(data, seed), quirks)
-        assert same == deltas
-        assert (again.text, again.stop_reason, again.usage) == (response.text, response.stop_reason, response.usage)
-
-
-@pytest.mark.parametrize("name", [n for n in WHOLE if CHAT[n].get("expect", {}).get("error") != "protocol"])
-def test_a_whole_answer_to_a_stream_is_the_same_answer(name):
-    """A server that answers a stream with one JSON document is understood as if it had been asked so."""
-    expect = CHAT[name].get("expect", {})
-    check(expect, lambda: decode_stream([BODIES[name]], quirks_of(name), schema_of(name))[0])
-
-
-@pytest.mark.parametrize("name", ["openai-chat-tool-call-bad-arguments.json", "llama-cpp-chat-tool-call-cut.json"])
-def test_arguments_that_are_no_json_are_kept(name):
-    """Arguments that were cut are marked and kept as text; nothing is raised."""
-    (call,) = decode(name).tool_calls
-    sent = json.loads(BODIES[name])["choices"][0]["message"]["tool_calls"][0]["function"]["arguments"]
-    assert (call.arguments, call.malformed) == ({}, sent)
-
-
-def test_an_error_beside_half_an_answer_carries_it():
-    """`.partial` holds what had arrived, also when the error came in the answer."""
-    with pytest.raises(APIError) as caught:
-        decode("compat-openrouter-error-in-choice.json")
-    assert caught.value.partial == "It begins"
-
+decode_stream = partial(samples.decode_stream, wire)
 
 # --- small answers, one promise each
 
@@ -249,18 +37,13 @@ def answer(message, finish="stop", **more):
 
 def as_stream(message, finish="stop", **more):
     """The same answer as one delta of a stream."""
-    return [
-        b"data: "
-        + json.dumps({"choices": [{"index": 0, "delta": {"role": "assistant", **message}}]}).encode()
-        + b"\n\n",
-        b"data: "
-        + json.dumps({"choices": [{"index": 0, "delta": {}, "finish_reason": finish}], **more}).encode()
-        + b"\n\n",
-        b"data: [DONE]\n\n",
-    ]
+    begun = {"choices": [{"index": 0, "delta": {"role": "assistant", **message}}]}
+    end = {"choices": [{"index": 0, "delta": {}, "finish_reason": finish}], **more}
+    return [sse(begun), sse(end), b"data: [DONE]\n\n"]
 
 
 CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"x": 1}'}}
+CALLED = ["c1", "f", {"x": 1}]
 MESSAGES = {
     "text": ({"content": "Hi."}, "stop", {"text": "Hi.", "stop_reason": "stop"}),
     "null": ({"content": None}, "stop", {"text": "", "stop_reason": "stop"}),
@@ -272,7 +55,7 @@ MESSAGES = {
     "both names of reasoning": (
         {"content": "b", "reasoning": "a", "reasoning_content": "a"},
         "stop",
-        {"thinking": "a"},
+        {"thinking": "a", "text": "b"},
     ),
     "think tags": ({"content": "<think>\na\n</think>\n\nb"}, "stop", {"thinking": "a", "text": "b"}),
     "think tags in the middle": (
@@ -286,33 +69,34 @@ MESSAGES = {
         {"thinking": "a", "text": "<think>b</think>c"},
     ),
     "refusal": ({"content": None, "refusal": "No."}, "stop", {"refusal": "No.", "stop_reason": "refusal", "text": ""}),
-    "call": (
-        {"tool_calls": [CALL]},
-        "tool_calls",
-        {"tool_calls": [["c1", "f", {"x": 1}]], "stop_reason": "tool_calls"},
-    ),
-    "call, stop": ({"tool_calls": [CALL]}, "stop", {"stop_reason": "tool_calls"}),
-    "call, length": ({"tool_calls": [CALL]}, "length", {"stop_reason": "length"}),
+    "call": ({"tool_calls": [CALL]}, "tool_calls", {"tool_calls": [CALLED], "stop_reason": "tool_calls"}),
+    "call, stop": ({"tool_calls": [CALL]}, "stop", {"tool_calls": [CALLED], "stop_reason": "tool_calls"}),
+    "call, length": ({"tool_calls": [CALL]}, "length", {"tool_calls": [CALLED], "stop_reason": "length"}),
     "text and call": (
         {"content": "So.", "tool_calls": [CALL]},
         "tool_calls",
-        {"text": "So.", "stop_reason": "tool_calls"},
+        {"text": "So.", "tool_calls": [CALLED], "stop_reason": "tool_calls"},
     ),
     "calls of one id": (
         {"tool_calls": [{**CALL, "index": 0}, {**CALL, "index": 1}]},
         "tool_calls",
-        {"tool_calls": [["c1", "f", {"x": 1}], [None, "f", {"x": 1}]]},
+        {"tool_calls": [CALLED, [None, "f", {"x": 1}]], "stop_reason": "tool_calls"},
     ),
-    "no calls": ({"content": "Hi.", "tool_calls": []}, "stop", {"tool_calls": [], "stop_reason": "stop"}),
+    "no calls": ({"content": "Hi.", "tool_calls": []}, "stop", {"text": "Hi.", "stop_reason": "stop"}),
     "calls that are none": (
         {"content": "Hi.", "tool_calls": [None, 7, "x"]},
         "stop",
-        {"tool_calls": [], "stop_reason": "stop"},
+        {"text": "Hi.", "stop_reason": "stop"},
     ),
-    "length": ({"content": "Hi"}, "length", {"stop_reason": "length"}),
-    "filtered": ({"content": "Hi"}, "content_filter", {"stop_reason": "content_filter"}),
-    "function_call": ({"content": "Hi"}, "function_call", {"stop_reason": "tool_calls"}),
-    "unknown reason": ({"content": "Hi"}, "eos", {"stop_reason": "other"}),
+    "length": ({"content": "Hi"}, "length", {"text": "Hi", "stop_reason": "length"}),
+    "filtered": ({"content": "Hi"}, "content_filter", {"text": "Hi", "stop_reason": "content_filter"}),
+    "function_call": (
+        {"tool_calls": [{"id": "a", "function": {"name": "f", "arguments": "{}"}}]},
+        "function_call",
+        {"tool_calls": [["a", "f", {}]], "stop_reason": "tool_calls"},
+    ),
+    "calls that did not come": ({"content": "Hi"}, "tool_calls", {"text": "Hi", "stop_reason": "other"}),
+    "unknown reason": ({"content": "Hi"}, "eos", {"text": "Hi", "stop_reason": "other"}),
     "surrogates": ({"content": "a\ud83d\ude00b"}, "stop", {"text": "a😀b"}),
 }
 
@@ -461,22 +245,10 @@ def test_an_error_in_a_200_is_one_short_harmless_line():
 )
 def test_numbers_that_are_no_json_are_not_our_settings_fault(body):
     """NaN in an answer may be borne or refused; a ConfigError would blame the caller for it."""
-    only_ours(lambda: decode_stream([b"data: " + body.encode() + b"\n\n"])[0], body)
+    only_ours(wire, lambda: decode_stream([b"data: " + body.encode() + b"\n\n"])[0], body)
 
 
 # --- errors
-
-
-@pytest.mark.parametrize("name", REFUSED)
-def test_read_error(name):
-    """An error's body tells its kind, whatever its shape."""
-    status, expect = FILES[name]["status"], FILES[name].get("expect", {})
-    message, code, param, wait = wire.read_error(status, BODIES[name].decode())
-    error = APIError(status, message, code, param=param)
-    if "kind" in expect:
-        assert classify(error) is ErrorKind[expect["kind"]]
-    if wait is not None:
-        assert wait == pytest.approx(expect["retry_after"], abs=0.01)
 
 
 # (status, message, kind): servers tell these apart by their words alone.
@@ -579,115 +351,14 @@ def test_the_wait_that_a_rate_limit_names(message, seconds):
 
 def test_a_key_is_not_repeated():
     """OpenAI's 401 echoes a masked key: it is blotted out, and the words around it stay."""
-    message = wire.read_error(401, BODIES["openai-error-401-invalid-key.json"].decode())[0]
+    message = wire.read_error(401, SAMPLES.text("openai-error-401-invalid-key.json"))[0]
     assert "sk-fake" not in message
     assert message.startswith("Incorrect API key provided: ")
 
 
-@pytest.mark.parametrize("body", ODD_BODIES, ids=[body[:20] for body in ODD_BODIES])
-@pytest.mark.parametrize("status", [400, 429, 500])
-def test_reading_an_error_never_fails(status, body):
-    """Whatever the body of an error is, it is read, and as an answer it raises errors of the tree alone."""
-    message, code, param, wait = wire.read_error(status, body)
-    assert isinstance(message, str)
-    classify(APIError(status, message, code, param=param, retry_after=wait))
-    with pytest.raises(MajordomoError):
-        decode_stream([b"data: " + body.encode() + b"\n\n"])
-
-
-@pytest.mark.parametrize("depth", [500, 900, 980, 2000])
-def test_an_answer_nested_deeply_is_an_error_of_the_tree(depth):
-    """Deep nesting anywhere in an answer is the server's fault and says so."""
-    deep = "[" * depth + "]" * depth
-    for body in ('{"error": {"message": "m", "code": 500, "more": %s}}', '{"choices": [{"message": %s}]}', "%s"):
-        with pytest.raises(MajordomoError) as caught:
-            decode_stream([b"data: " + (body % deep).encode() + b"\n\n"])
-        assert classify(caught.value) is not ErrorKind.CONFIG
-
-
-# --- wrong types everywhere
-
-
-def is_sane(response):
-    """What every response keeps, however odd the answer was."""
-    assert isinstance(response.text, str)
-    assert isinstance(response.thinking, str)
-    assert response.stop_reason in ("stop", "length", "tool_calls", "content_filter", "refusal", "other")
-    assert all(type(part) in (Text, Thinking, ToolCall) for part in response.message.parts)
-    assert all(count is None or type(count) is int for count in vars(response.usage).values())
-    assert all(
-        isinstance(call.arguments, dict) and call.id and isinstance(call.name, str) for call in response.tool_calls
-    )
-
-
-def only_ours(ask, about):
-    """Run `ask`; what it raises is of the tree and blames the server, not the caller's settings."""
-    try:
-        is_sane(ask())
-    except MajordomoError as exc:
-        kind, line = classify(exc), str(exc)
-    else:
-        return
-    assert kind is not ErrorKind.CONFIG, (line, about)
-
-
-@pytest.mark.parametrize("name", [n for n in WHOLE if b"<html" not in BODIES[n]])
-def test_wrong_types_in_an_answer(name):
-    """No answer with wrong types anywhere makes an exception from outside the tree."""
-    payload = json.loads(BODIES[name])
-    rng = random.Random(name)
-    for _ in range(150):
-        odd = mutated(payload, rng)
-        for _ in range(rng.randint(0, 2)):
-            odd = mutated(odd, rng)
-        for quirks in (OFFICIAL, LLAMA_SWAP):
-            only_ours(lambda odd=odd, quirks=quirks: wire.decode(odd, quirks, rng.choice([None, SCHEMA])), odd)
-
-
-@pytest.mark.parametrize("name", STREAMS)
-def test_wrong_types_in_a_stream(name):
-    """No event with wrong types anywhere makes an exception from outside the tree."""
-    events = EventDecoder()
-    found = events.feed(BODIES[name]) + events.close()
-    rng = random.Random(name)
-
-    def ask(odd, quirks):
-        decoder = wire.StreamDecoder(quirks, rng.choice([None, None, SCHEMA]))
-        for event, data in odd:
-            for delta in decoder.feed(event, data):
-                assert isinstance(delta.arguments if type(delta) is ToolCallDelta else delta.text, str)
-        decoder.close()
-        return decoder.response()
-
-    for _ in range(60 if found else 0):
-        odd = list(found)
-        for _ in range(rng.randint(1, 3)):
-            at = rng.randrange(len(odd))
-            event, data = odd[at]
-            if data[:1] == b"{" and data[-1:] == b"}":
-                value = mutated(json.loads(data), rng)
-                odd[at] = (rng.choice([event, event, "error"]), json.dumps(value).encode())
-        only_ours(lambda odd=odd: ask(odd, rng.choice([LOOKALIKE, OFFICIAL, LLAMA_SWAP])), odd)
-
-
-@pytest.mark.parametrize("name", STREAMS)
-def test_wrong_bytes_in_a_stream(name):
-    """Bytes that were changed, doubled or lost make errors of the tree at worst."""
-    rng = random.Random(name)
-    for _ in range(60):
-        data = bytearray(BODIES[name] or b"data: {}\n\n")
-        for _ in range(rng.randint(1, 4)):
-            at = rng.randrange(len(data))
-            data[at : at + rng.choice((0, 1, 1, 9))] = rng.choice(
-                (b"", b"\xff", b"\n", b"\r", b'"', b"{", b"}", b"data:", b"\x00")
-            )
-            data = data or bytearray(b"\n")
-        only_ours(lambda data=data: decode_stream([bytes(data)], LLAMA_SWAP)[0], bytes(data))
-
-
 # --- requests
 
-REQUEST = json.loads(BODIES["openai-chat-request-full.json"])
+REQUEST = SAMPLES.payload("openai-chat-request-full.json")
 
 
 def picture(at, part):
@@ -1087,6 +758,7 @@ REMEDIES = [
     ("openai-error-400-unsupported-value.json", {"temperature": 0.2}, ("temperature", None)),
     ("openai-error-400-unsupported-value.json", {"top_p": 0.2}, None),
     ("openai-error-400-tools-with-reasoning.json", {"reasoning_effort": "low", "tools": []}, None),
+    *[(name, {"reasoning_effort": "low", "tools": []}, None) for name in SAMPLES.refused if "-route-" in name],
     ("openai-error-400-context-length.json", {"messages": []}, None),
     ("openai-error-400-schema.json", {"response_format": {}}, None),
     ("llama-cpp-error-400-tool-choice.json", {"tool_choice": "x"}, None),
@@ -1098,9 +770,7 @@ REMEDIES = [
 @pytest.mark.parametrize(("name", "body", "mended"), REMEDIES, ids=[f"{row[0]} {row[1]}" for row in REMEDIES])
 def test_remedy(name, body, mended):
     """An error that names an unsupported parameter of the body is mended, no other one is."""
-    message, code, param, _ = wire.read_error(FILES[name]["status"], BODIES[name].decode())
-    error = APIError(FILES[name]["status"], message, code, param=param)
-    assert wire.remedy(error, body, LOOKALIKE) == (mended and Remedy(*mended))
+    assert wire.remedy(SAMPLES.error(wire, name), body, LOOKALIKE) == (mended and Remedy(*mended))
 
 
 # What servers say in words alone of a body {"temperature", "max_completion_tokens", "stop"}.
@@ -1138,93 +808,10 @@ def test_remedy_of_fastapi():
 # --- over HTTP
 
 
-@pytest.fixture(scope="module")
-def server():
-    with FakeServer() as fake:
-        yield fake
-
-
-def served(name):
-    """A sample as the server sends it; a stream in pieces of its own."""
-    file, body = FILES[name], BODIES[name]
-    return Status(file["status"], random_cuts(body) if name.endswith(".sse") and body else body, file["headers"])
-
-
-SCHEMES = ("llama-swap", "openai")
-ASKED = {
-    "generate": [*WHOLE, *REFUSED],
-    "stream": [
-        *STREAMS,
-        *REFUSED,
-        "compat-json-instead-of-stream.json",
-        "proxy-200-login.html",
-        "compat-openrouter-error-in-200.json",
-    ],
-}
-OVER_HTTP = [
-    (scheme, how, name)
-    for scheme in SCHEMES
-    for how, names in ASKED.items()
-    for name in names
-    if name != "openai-error-400-tools-with-reasoning.json"  # which leads to another wire
-]
-
-
-@pytest.mark.parametrize(("scheme", "how", "name"), OVER_HTTP)
-def test_over_http(server, scheme, how, name):
-    """Served over HTTP, a sample means the same: the response, or the target's own error."""
-    registry = Registry({"LLM_BOX": server.dsn(scheme)}, retries=0, sleep=lambda seconds: None)
-    model, expect, before = registry.parse("box/qwen3:14b"), dict(FILES[name].get("expect", {})), len(server.requests)
-    server.add(served(name))
-    if scheme != "llama-swap" and name == "llama-swap-stream-loading.sse":
-        del expect["thinking"]  # only a llama-swap is known to tell of loading
-
-    def ask():
-        if how == "generate":
-            return model.generate("Hi", schema=schema_of(name))
-        with model.stream("Hi") as stream:
-            said.extend(stream.text_deltas())
-        return stream.response
-
-    said: list[str] = []
-    response, error = check(expect, ask)
-    assert len(server.requests) == before + 1
-    if response is not None:
-        assert response.model == "box/qwen3:14b"
-        assert [attempt.outcome for attempt in response.attempts] == ["answered"]
-        assert how == "generate" or "".join(said) == response.text
-    else:
-        assert error.target == "box/qwen3:14b"
-        assert str(error).startswith("box/qwen3:14b: ")
-        assert [attempt.outcome for attempt in error.attempts] == ["failed"]
-        assert "".join(said) == error.partial or how == "generate"
-        if FILES[name]["status"] != 200:
-            assert error.status == FILES[name]["status"]
-            assert error.request_id == FILES[name]["headers"].get("x-request-id")
-
-
-@pytest.mark.parametrize("name", STREAMS)
-def test_a_stream_cut_anywhere_is_no_answer(server, name):
-    """A stream that is cut before its finish reason, politely, is a TruncatedError with the text so far."""
-    data = BODIES[name]
-    try:
-        text = decode_stream([data], quirks_of(name))[0].text
-    except MajordomoError:
-        return
-    ends = [data.find(b'"finish_reason":"' + reason) for reason in (b"stop", b"length", b"tool_calls")]
-    end = min([at for at in ends if at >= 0])
-    model = Registry({"LLM_BOX": server.dsn("llama-swap")}, retries=0).provider("box").model("m")
-    for at in range(1, end, max(1, end // 12)):
-        server.add(Status(200, [data[:at]], {"Content-Type": "text/event-stream"}))
-        with pytest.raises(TruncatedError) as caught:
-            list(model.stream("Hi"))
-        assert text.startswith(caught.value.partial)
-
-
 @pytest.mark.parametrize("left", [0, 3, 9, 30, 80, 150])
 def test_a_cut_behind_a_finished_answer_does_no_harm(server, left):
     """Once the finish reason has come the answer is whole, wherever behind it the stream is cut."""
-    body = BODIES["openai-chat-stream-usage.sse"]
+    body = SAMPLES.data("openai-chat-stream-usage.sse")
     end = body.index(b"\n\n", body.index(b'"finish_reason":"stop"')) + 2
     server.add(Status(200, [body[: end + left]], {"Content-Type": "text/event-stream"}))
     with Registry({"LLM_BOX": server.dsn("openai")}, retries=0).parse("box/m").stream("Hi") as stream:

@@ -11,7 +11,8 @@ import random
 from base64 import b64encode, urlsafe_b64encode
 
 import pytest
-from helpers import Samples, mutated
+from helpers import mutated
+from samples import Samples, check_error
 
 from majordomo import APIError, ConfigError, ErrorKind, Image, MajordomoError, ProtocolError, UnsupportedError, classify
 from majordomo.imagegen import ImageRequest
@@ -196,12 +197,7 @@ def test_wrong_types_in_an_answer(name):
 @pytest.mark.parametrize("name", SAMPLES.refused)
 def test_read_error(name):
     """The body of an error has the meaning written beside it."""
-    status, expect = SAMPLES.rows[name]["status"], SAMPLES.rows[name]["expect"]
-    message, code, param, wait = wire.read_error(status, SAMPLES.text(name))
-    error = APIError(status, message, code, param=param, retry_after=wait)
-    assert classify(error) is ErrorKind[expect["kind"]]
-    if "code" in expect:
-        assert code == expect["code"]
+    check_error(SAMPLES.expect(name), SAMPLES.error(wire, name))
 
 
 ERRORS = [

@@ -7,201 +7,34 @@ from __future__ import annotations
 
 import copy
 import json
-import random
 from base64 import b64decode
+from functools import partial
 
 import pytest
-from helpers import ODD_BODIES, ODD_VALUES, Samples, mutated, told_of
+import samples
+from helpers import ODD_VALUES, told_of
+from samples import Samples, check_response, sse
 
-from majordomo import (
-    APIError,
-    ErrorKind,
-    Image,
-    MajordomoError,
-    Message,
-    ProtocolError,
-    Registry,
-    Request,
-    Text,
-    TextDelta,
-    Thinking,
-    ThinkingDelta,
-    Tool,
-    ToolCall,
-    ToolCallDelta,
-    ToolResult,
-    TruncatedError,
-    UnsupportedError,
-    assistant,
-    classify,
-    tool_result,
-    user,
-)
-from majordomo._events import EventDecoder
-from majordomo.llm import Usage
-from majordomo.testing import RED, FakeServer, Status
-from majordomo.wires import openai_chat
+from majordomo import Request, UnsupportedError
+from majordomo.errors import APIError, ErrorKind, MajordomoError, ProtocolError, TruncatedError, classify
+from majordomo.llm import Image, Message, Text, Thinking, Tool, ToolCall, ToolResult, assistant, tool_result, user
+from majordomo.model import TextDelta
+from majordomo.testing import RED
 from majordomo.wires import openai_responses as wire
 
 SAMPLES = Samples("openai_responses")
-ROWS = SAMPLES.rows
-BODIES = {name: (SAMPLES.folder / name).read_bytes() for name in ROWS}
-STREAMS = [name for name in ROWS if name.endswith(".sse")]
-WHOLE = [name for name in SAMPLES.answers if name not in STREAMS and "request" not in ROWS[name]]
-REFUSED = SAMPLES.refused
-ROUTED = [name for name in REFUSED if "-route-" in name]
 
 PLAIN = wire.Quirks()
 OFFICIAL = wire.Quirks(
     official=True, efforts=("none", "low", "medium", "high", "xhigh", "max"), sampling=("none",), hidden=True
 )
+error_of = partial(SAMPLES.error, wire)
 SEALED = json.dumps({"id": "rs_1", "encrypted_content": "SEAL"})
 PNG = Image(RED)
 
 
-def quirks_of(name):
-    return PLAIN if "-compat-" in name else OFFICIAL
-
-
-def schema_of(name):
-    return {"type": "object"} if "json" in ROWS[name].get("expect", {}) else None
-
-
-def decode_stream(chunks, quirks=OFFICIAL, schema=None):
-    """A stream that came in these chunks: (response, deltas); an error carries what had arrived."""
-    events, decoder, deltas = EventDecoder(), wire.StreamDecoder(quirks, schema), []
-    try:
-        for chunk in chunks:
-            for name, data in events.feed(chunk):
-                deltas += decoder.feed(name, data)
-        for name, data in events.close():
-            deltas += decoder.feed(name, data)
-        deltas += decoder.close()
-        return decoder.response(), deltas
-    except MajordomoError as exc:
-        exc.partial = exc.partial or decoder.partial
-        raise
-
-
-def random_cuts(data, seed=0):
-    rng, at, pieces = random.Random(seed), 0, []
-    while at < len(data):
-        size = rng.choice((1, 2, 3, 7, 50, 400))
-        pieces.append(data[at : at + size])
-        at += size
-    return pieces
-
-
-CUTS = {
-    "whole": lambda data: [data],
-    "bytes": lambda data: [data[at : at + 1] for at in range(len(data))],
-    "random": random_cuts,
-}
-
-
-def sse(*events):
-    """Events as the bytes of a stream."""
-    return b"".join(b"data: " + json.dumps(event).encode() + b"\n\n" for event in events)
-
-
-def opened(response):
-    """What is kept sealed of the thinking of an answer."""
-    kept = [part.signature for part in response.message.parts if isinstance(part, Thinking) and part.signature]
-    sealed = [json.loads(signature).get("encrypted_content") for signature in kept]
-    return [text for text in sealed if text]
-
-
-def check(expect, ask):
-    """Hold what `ask` gives, a response or an error, against a row of `expect.json`; gives both."""
-    if "kind" not in expect and "error" not in expect:
-        response = ask()
-        check_response(expect, response)
-        return response, None
-    with pytest.raises(MajordomoError) as caught:
-        ask()
-    error = caught.value
-    assert type(error) is {"truncated": TruncatedError, "protocol": ProtocolError}.get(expect.get("error"), APIError)
-    assert "\n" not in str(error)
-    assert "kind" not in expect or classify(error) is ErrorKind[expect["kind"]]
-    assert error.code == expect.get("code", error.code)
-    assert error.partial == expect.get("partial_text", "")
-    return None, error
-
-
-def check_response(expect, response):
-    for name in ("text", "thinking", "refusal", "stop_reason"):
-        if name in expect:
-            assert getattr(response, name) == expect[name], name
-    if "usage" in expect:
-        assert response.usage == Usage(*(expect["usage"] or ()))
-    if "json" in expect:
-        assert response.parsed == expect["json"]
-    if "opaque" in expect:
-        assert opened(response) == expect["opaque"]
-    if "tool_calls" in expect:
-        assert [[c.id, c.name, c.arguments] for c in response.tool_calls] == expect["tool_calls"]
-    elif response.stop_reason != "tool_calls":
-        assert response.tool_calls == ()
-
-
-# --- answers
-
-
-@pytest.mark.parametrize("name", WHOLE)
-def test_decode(name):
-    """An answer becomes the response, or the error, written beside it."""
-    quirks, schema = quirks_of(name), schema_of(name)
-    check(ROWS[name]["expect"], lambda: wire.decode(SAMPLES.payload(name), quirks, schema))
-
-
-@pytest.mark.parametrize("name", WHOLE)
-def test_decode_says_the_same_of_every_server(name):
-    """Nothing in an answer depends on knowing who gave it."""
-    for quirks in (PLAIN, OFFICIAL):
-        check(ROWS[name]["expect"], lambda quirks=quirks: wire.decode(SAMPLES.payload(name), quirks, schema_of(name)))
-
-
-@pytest.mark.parametrize("cut", CUTS)
-@pytest.mark.parametrize("name", STREAMS)
-def test_decode_stream(name, cut):
-    """A stream becomes the response or the error written beside it, however its bytes are cut."""
-    check(ROWS[name]["expect"], lambda: decode_stream(CUTS[cut](BODIES[name]), quirks_of(name))[0])
-
-
-@pytest.mark.parametrize("name", [n for n in STREAMS if not {"kind", "error"} & set(ROWS[n]["expect"])])
-def test_deltas_of_a_stream_are_the_response(name):
-    """The deltas joined are the response, and every cut of the bytes gives the same ones."""
-    response, deltas = decode_stream([BODIES[name]], quirks_of(name))
-    assert "".join(d.text for d in deltas if type(d) is TextDelta) == response.text
-    assert "".join(d.text for d in deltas if type(d) is ThinkingDelta) == response.thinking
-    for index, call in enumerate(response.tool_calls):
-        mine = [d for d in deltas if type(d) is ToolCallDelta and d.index == index]
-        assert json.loads("".join(d.arguments for d in mine)) == call.arguments
-        assert {(d.id, d.name) for d in mine} == {(call.id, call.name)}
-    for seed in range(3):
-        again, same = decode_stream(random_cuts(BODIES[name], seed), quirks_of(name))
-        assert (again, same) == (response, deltas)
-
-
-@pytest.mark.parametrize("name", [n for n in WHOLE if ROWS[n]["expect"].get("error") != "protocol"])
-def test_a_whole_answer_to_a_stream_is_the_same_answer(name):
-    """A server that answers a stream with one JSON document is understood."""
-    check(ROWS[name]["expect"], lambda: decode_stream([BODIES[name]], quirks_of(name), schema_of(name))[0])
-
-
-@pytest.mark.parametrize("name", STREAMS)
-def test_a_stream_that_ends_too_soon_is_no_answer(name):
-    """Cut behind any event but the last, a stream is an error that carries the text so far."""
-    events = BODIES[name].replace(b"\r\n", b"\n").split(b"\n\n")
-    ends = [at for at, event in enumerate(events) if b'"type":"response.completed"' in event or b"incomplete" in event]
-    for at in range(ends[0] if ends else len(events)):
-        try:
-            _, deltas = decode_stream([b"\n\n".join(events[:at]) + b"\n\n"], quirks_of(name))
-        except MajordomoError as exc:
-            assert type(exc) is (TruncatedError if ends else type(exc))
-            assert ROWS[name]["expect"].get("text", exc.partial).startswith(exc.partial)
-        else:
-            raise AssertionError(deltas)
+def decode_stream(chunks, quirks=OFFICIAL):
+    return samples.decode_stream(wire, chunks, quirks)
 
 
 def test_the_last_event_is_the_end():
@@ -270,13 +103,19 @@ ANSWERS = {
     "both": (answer(thought("a", content=[{"type": "reasoning_text", "text": "a b c"}])), {"thinking": "a"}),
     "call": (answer(call()), {"tool_calls": CALL, "stop_reason": "tool_calls"}),
     "call without a status": (answer(call(status=None)), {"tool_calls": CALL, "stop_reason": "tool_calls"}),
-    "call that was cut": (answer(call(status="incomplete")), {"tool_calls": [], "stop_reason": "stop"}),
+    "call that was cut": (answer(call(status="incomplete")), {"tool_calls": [], "stop_reason": "length"}),
     "calls": (
         answer(call(), call(call_id="c2"), call(call_id="c2", arguments="")),
-        {"stop_reason": "tool_calls"},
+        {"tool_calls": [*CALL, ["c2", "f", {"x": 1}], [None, "f", {}]], "stop_reason": "tool_calls"},
     ),
-    "arguments as an object": (answer(call(arguments={"x": 1})), {"tool_calls": CALL}),
-    "text and call": (answer(message(said("So.")), call()), {"text": "So.", "tool_calls": CALL}),
+    "arguments as an object": (
+        answer(call(arguments={"x": 1})),
+        {"tool_calls": CALL, "stop_reason": "tool_calls"},
+    ),
+    "text and call": (
+        answer(message(said("So.")), call()),
+        {"text": "So.", "tool_calls": CALL, "stop_reason": "tool_calls"},
+    ),
     "refusal": (
         answer(message({"type": "refusal", "refusal": "No."})),
         {"refusal": "No.", "stop_reason": "refusal", "text": ""},
@@ -289,10 +128,10 @@ ANSWERS = {
         answer(call(), status="incomplete", incomplete_details={"reason": "max_output_tokens"}),
         {"stop_reason": "length", "tool_calls": CALL},
     ),
-    "incomplete": (answer(message(said("Hi")), status="incomplete"), {"stop_reason": "length"}),
+    "incomplete": (answer(message(said("Hi")), status="incomplete"), {"text": "Hi", "stop_reason": "length"}),
     "filtered": (
         answer(message(said("Hi")), status="incomplete", incomplete_details={"reason": "content_filter"}),
-        {"stop_reason": "content_filter"},
+        {"text": "Hi", "stop_reason": "content_filter"},
     ),
     "steered": (answer(status="incomplete", incomplete_details={"reason": "steered"}), {"stop_reason": "other"}),
     "cancelled": (answer(status="cancelled"), {"stop_reason": "other"}),
@@ -343,7 +182,7 @@ def test_thinking_that_is_closed_late_stands_first():
     ]
     response, _ = decode_stream([sse(*events)])
     assert [type(part) for part in response.message.parts] == [Thinking, Text]
-    assert opened(response) == ["SEAL"]
+    assert [samples.sealed(part) for part in response.message.parts] == ["SEAL", None]
 
 
 def test_pieces_without_a_beginning():
@@ -362,14 +201,6 @@ def test_pieces_without_a_beginning():
     (found,) = response.tool_calls
     assert (found.name, found.arguments) == ("f", {"x": 1})
     assert found.id
-
-
-def test_arguments_that_are_no_json_are_kept():
-    """Arguments that were cut are marked and kept as text."""
-    (found,) = wire.decode(
-        SAMPLES.payload("openai-responses-compat-llama-server-cut.json"), quirks_of("-compat-")
-    ).tool_calls
-    assert (found.arguments, found.malformed) == ({}, '{\n"city" :" Ber')
 
 
 def test_only_the_final_answer_is_read_for_a_schema():
@@ -462,83 +293,9 @@ def test_an_answer_that_is_not_made_yet(status):
         wire.decode(answer(status=status), OFFICIAL)
 
 
-# --- errors with a status
-
-
-def error_of(name):
-    """The error that a sample is, as the transport makes it."""
-    read = (openai_chat if name in ROUTED else wire).read_error
-    status = ROWS[name]["status"]
-    text, code, param, wait = read(status, BODIES[name].decode())
-    return APIError(status, text, code, retry_after=wait, param=param)
-
-
-@pytest.mark.parametrize("name", REFUSED)
-def test_read_error(name):
-    """The body of a refusal tells its kind, in the server's words."""
-    error = error_of(name)
-    assert classify(error) is ErrorKind[ROWS[name]["expect"]["kind"]]
-    assert error.message == json.loads(BODIES[name])["error"]["message"]
-    assert error.code == ROWS[name]["expect"].get("code", error.code)
-
-
-@pytest.mark.parametrize("body", ODD_BODIES, ids=[body[:20] for body in ODD_BODIES])
-def test_odd_bodies(body):
-    """Whatever a refusal or an answer holds, only errors of the tree come of it."""
-    for status in (400, 404, 500):
-        wire.read_error(status, body)
-    for data in (body.encode(), b"event: error\ndata: " + body.encode() + b"\n\n", b"data: " + body.encode() + b"\n\n"):
-        with pytest.raises(MajordomoError):
-            decode_stream([data])
-
-
-# --- over HTTP
-
-
-@pytest.fixture(scope="module")
-def server():
-    with FakeServer() as fake:
-        yield fake
-
-
-@pytest.mark.parametrize("how", ["generate", "stream"])
-@pytest.mark.parametrize("name", [name for name in (*WHOLE, *STREAMS, *REFUSED) if name not in ROUTED])
-def test_over_http(server, name, how):
-    """Served over HTTP, a sample means the same: the response, or the target's own error, asked for once."""
-    row = ROWS[name]
-    if how == "generate" and name in STREAMS:
-        return
-    model = Registry({"LLM_BOX": server.dsn("openai-responses")}, retries=0).parse("box/qwen3:14b")
-    body = random_cuts(BODIES[name]) if name in STREAMS and BODIES[name] else BODIES[name]
-    before, expect = len(server.requests), dict(row["expect"])
-    server.add(Status(row["status"], body, row["headers"]), path="/responses")
-    told: list[str] = []
-
-    def ask():
-        if how == "generate":
-            return model.generate("Hi", schema=schema_of(name))
-        with model.stream("Hi", schema=schema_of(name)) as stream:
-            told.extend(stream.text_deltas())
-        return stream.response
-
-    if how == "stream" and expect.get("error") == "protocol":
-        with pytest.raises((ProtocolError, TruncatedError)):
-            ask()
-        return
-    response, error = check(expect, ask)
-    assert len(server.requests) == before + 1
-    assert "".join(told) == (response.text if response else error.partial) or how == "generate"
-    if error is not None:
-        assert str(error).startswith("box/qwen3:14b: ")
-        assert getattr(error, "status", 200) == row["status"] or row["status"] == 200
-        assert (
-            type(error) is not APIError or error.request_id == row["headers"].get("x-request-id") or "200" in str(row)
-        )
-
-
 # --- requests
 
-FULL, MINIMAL = (json.loads(BODIES[name]) for name in ROWS if "request" in ROWS[name])
+FULL, MINIMAL = (SAMPLES.payload(name) for name in SAMPLES.requests)
 
 
 def calls_of(body):
@@ -882,7 +639,7 @@ REMEDIES = {
 }
 
 
-@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.parametrize("name", SAMPLES.refused)
 def test_remedy(name):
     """A parameter that is refused is left out, an effort replaced by the next one, thinking sent to nobody twice."""
     found = wire.remedy(error_of(name), body_of(), TAKES_ALL)
@@ -973,50 +730,6 @@ def test_a_summary_that_is_refused():
 
 
 # --- whatever comes
-
-
-@pytest.mark.parametrize("name", WHOLE)
-def test_wrong_types_in_an_answer(name):
-    """No answer with wrong types anywhere makes an exception from outside the tree."""
-    rng, payload = random.Random(name), SAMPLES.payload(name)
-    for _ in range(150):
-        odd = payload
-        for _ in range(rng.randint(1, 3)):
-            odd = mutated(odd, rng)
-        for quirks in (PLAIN, OFFICIAL):
-            try:
-                response = wire.decode(odd, quirks, rng.choice((None, {})))
-                json.dumps(response.message.to_dict())
-                encoded(user("Hi"), own(*response.message.parts), quirks=quirks)
-            except MajordomoError:
-                pass
-
-
-@pytest.mark.parametrize("name", [name for name in STREAMS if BODIES[name]])
-def test_wrong_types_in_a_stream(name):
-    """Neither does a stream, whose events may also be missing, come twice or in another order."""
-    rng = random.Random(name)
-    events = [json.loads(line[5:]) for line in BODIES[name].splitlines() if line.startswith(b"data: {")]
-    for _ in range(60):
-        odd = list(events)
-        for _ in range(rng.randint(1, 4)):
-            at = rng.randrange(len(odd))
-            choice = rng.random()
-            if choice < 0.6:
-                odd[at] = mutated(odd[at], rng)
-            elif choice < 0.75 and len(odd) > 1:
-                del odd[at]
-            elif choice < 0.9:
-                odd.insert(rng.randrange(len(odd)), odd[at])
-            else:
-                rng.shuffle(odd)
-        try:
-            response, deltas = decode_stream([sse(*odd)], rng.choice((PLAIN, OFFICIAL)))
-        except MajordomoError:
-            continue
-        told = "".join(d.text for d in deltas if type(d) is TextDelta)
-        assert sorted(told) == sorted(response.text)  # messages that are mixed up are set in order again
-        encoded(user("Hi"), own(*response.message.parts))
 
 
 def test_odd_values_everywhere():

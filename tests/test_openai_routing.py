@@ -6,22 +6,34 @@ import json
 import threading
 
 import pytest
-from helpers import Samples, told_of
+from helpers import told_of
+from samples import Samples
 
-from majordomo import APIError, DSNError, ErrorKind, Registry, Tool, ToolCall, classify, tool_result, user
+from majordomo import (
+    APIError,
+    DSNError,
+    ErrorKind,
+    MajordomoError,
+    Registry,
+    Tool,
+    ToolCall,
+    classify,
+    tool_result,
+    user,
+)
 from majordomo.providers import openai
-from majordomo.testing import FakeServer, Reply, Status
+from majordomo.testing import Reply, Status
 
-SAMPLES = Samples("openai_responses")
-SAYS_SO = [name for name in SAMPLES.refused if "-route-" in name]
-USE_RESPONSES = [name for name in SAYS_SO if b"v1/responses" in SAMPLES.text(name).encode()]
+CHATS, SAMPLES = Samples("openai_chat"), Samples("openai_responses")
+SAYS_SO = [name for name in CHATS.refused if "-route-" in name]
+USE_RESPONSES = [name for name in SAYS_SO if b"v1/responses" in CHATS.data(name)]
 (NO_CHAT_MODEL,) = set(SAYS_SO) - set(USE_RESPONSES)
 CHAT, RESPONSES = "/v1/chat/completions", "/v1/responses"
 HOWS = ("generate", "stream")
 
 
 def sample(name):
-    return Status(SAMPLES.rows[name]["status"], SAMPLES.payload(name))
+    return (CHATS if name in CHATS.rows else SAMPLES).served(name)
 
 
 def model_of(server, scheme="openai", id="m", **dsn):
@@ -38,18 +50,6 @@ def ask(model, how="generate", prompt="Hi", **options):
 
 def paths(server):
     return [seen.path for seen in server.requests]
-
-
-@pytest.fixture(scope="module")
-def fake():
-    with FakeServer() as server:
-        yield server
-
-
-@pytest.fixture
-def server(fake):
-    fake.reset()
-    return fake
 
 
 @pytest.fixture
@@ -309,19 +309,36 @@ def test_a_server_that_says_so_of_both(server):
         (Status(401, ""), ErrorKind.AUTH),
     ],
 )
-def test_responses_has_errors_of_its_own(server, step, kind):
+def test_responses_has_errors_of_its_own(routed, step, kind):
     """What goes wrong there is what it is, and the model stays there."""
-    model = model_of(server)
-    server.add(sample(USE_RESPONSES[0]), step)
+    model = Registry({"LLM_BOX": routed.dsn("openai")}, retries=0).provider("box").model("m")
+    routed.add(sample(USE_RESPONSES[0]), step)
     with pytest.raises(APIError) as caught:
-        ask(model)
-    assert classify(caught.value) is kind
-    model = Registry({"LLM_BOX": server.dsn("openai")}, retries=0).provider("box").model("m")
-    server.add(sample(USE_RESPONSES[0]), step)
-    with pytest.raises(APIError):
         model.generate("Hi")
+    assert classify(caught.value) is kind
     model.generate("Hi")
-    assert paths(server)[-1] == RESPONSES
+    assert paths(routed) == [CHAT, RESPONSES, RESPONSES]
+
+
+@pytest.mark.parametrize(
+    ("step", "kind"),
+    [
+        (Status(404, {"error": {"message": "no such model", "code": "model_not_found"}}), ErrorKind.UNSUPPORTED),
+        (Status(403, "not this path"), ErrorKind.UNSUPPORTED),
+        (Status(503, "busy"), ErrorKind.TRANSIENT),
+        (Status(200, "<html>Sign in</html>"), ErrorKind.TRANSIENT),
+    ],
+)
+def test_a_lookalike_without_responses(server, step, kind):
+    """A server that repeats OpenAI's words and has no Responses is still asked over the chat where that will do."""
+    model = Registry({"LLM_BOX": server.dsn("openai")}, retries=0).provider("box").model("m")
+    server.add(Reply("fine"), sample(USE_RESPONSES[0]), step, Reply("fine"))
+    assert model.generate("Hi").text == "fine"
+    with pytest.raises(MajordomoError) as caught:
+        model.generate("Hi", tools=[Tool("f")])
+    assert classify(caught.value) is kind
+    assert model.generate("Hi").text == "fine"
+    assert paths(server) == [CHAT, CHAT, RESPONSES, CHAT]
 
 
 def test_many_threads_are_told_at_once(server):
