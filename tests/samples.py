@@ -226,15 +226,15 @@ def same(value):
     return re.sub(r"(gen_)?call_[0-9a-f]{24}\b", "call_", repr(value))
 
 
-def check_deltas(deltas, response, ids=True):
-    """The deltas joined are the response. ids: also those of calls that we name ourselves."""
+def check_deltas(deltas, response):
+    """The deltas joined are the response, with the ids that calls have there."""
     assert "".join(d.text for d in deltas if type(d) is TextDelta) == response.text
     assert "".join(d.text for d in deltas if type(d) is ThinkingDelta) == response.thinking
     for index, call in enumerate(response.tool_calls):
         mine = [d for d in deltas if type(d) is ToolCallDelta and d.index == index]
         text = "".join(d.arguments for d in mine)
         assert text == call.malformed or json.loads(text or "{}") == call.arguments
-        assert {(d.id if ids else d.id or call.id, d.name) for d in mine} == {(call.id, call.name)}
+        assert {(d.id, d.name) for d in mine} == {(call.id, call.name)}
     if response.stop_reason != "length":  # a call that was cut may be told and not be one
         assert {d.index for d in deltas if type(d) is ToolCallDelta} == set(range(len(response.tool_calls)))
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from types import ModuleType
 from typing import Any, Callable
-from unittest.mock import ANY
 
 import pytest
 from helpers import ODD_BODIES, mutated
@@ -65,9 +64,8 @@ class Row:
     that holds the token. id: the one that holds a request's id. holds: what an answer must
     hold. says: the text in an event. ends: what stands in the event that makes a stream
     whole. never: stop reasons that the wire does not know. nested: answers that make no
-    sense, with a place for what is nested deeply. lacks: what the wire does not keep: in
-    deltas the `ids` of calls that the server did not name; of a document that comes as a
-    stream the `partial` of an error, and `raw`; `once`, for an answer that a stream repeats.
+    sense, with a place for what is nested deeply. raw: whether a document that comes as a
+    stream is kept as it came.
     """
 
     wire: ModuleType
@@ -85,7 +83,7 @@ class Row:
     differs: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     moves: tuple[str, ...] = ()
     never: tuple[str, ...] = ()
-    lacks: tuple[str, ...] = ()
+    raw: bool = True
 
     @property
     def name(self) -> str:
@@ -126,7 +124,6 @@ ROWS = [
         gave=lambda name: {"llama": LLAMA_SWAP, "openai": OFFICIAL}.get(name.partition("-")[0], openai_chat.Quirks()),
         differs={("openai", "llama-swap-stream-loading.sse"): {"thinking": LOADING + "Own thought."}},
         moves=("openai-error-400-tools-with-reasoning.json", "-route-"),
-        lacks=("ids", "partial", "once"),
     ),
     Row(
         openai_responses,
@@ -166,7 +163,7 @@ ROWS = [
         ends=rb'"(finishReason|error|blockReason)"',
         nested=('{"error": {"message": "m", "more": %s}}', '{"candidates": [%s]}', "%s"),
         never=("refusal",),
-        lacks=("raw",),
+        raw=False,
     ),
     Row(
         ollama,
@@ -180,7 +177,7 @@ ROWS = [
         ends=rb'"done": ?true|"error"|^<',
         nested=('{"error": {"message": "m", "more": %s}}', '{"message": {"tool_calls": %s}}', "%s"),
         never=("refusal", "content_filter"),
-        lacks=("raw",),
+        raw=False,
     ),
 ]
 
@@ -247,21 +244,15 @@ def test_deltas_of_a_stream_are_the_response(row, name):
     if "text" not in row.samples.expect(name):
         return
     response, deltas = decode_stream(row.wire, [data], quirks)
-    check_deltas(deltas, response, ids="ids" not in row.lacks)
+    check_deltas(deltas, response)
     for seed in range(5):
         assert same(decode_stream(row.wire, random_cuts(data, seed), quirks)) == same((response, deltas))
-
-
-def as_streamed(row, name):
-    """What is expected of a sample that comes as a stream."""
-    expect = row.samples.expect(name)
-    return {**expect, "partial_text": ANY} if "kind" in expect and "partial" in row.lacks else expect
 
 
 @of_samples("whole", "pages")
 def test_a_whole_answer_to_a_stream_is_the_same_answer(row, name):
     """A server that answers a stream with one document is understood as if it had been asked so."""
-    data, schema, expect = row.samples.data(name), row.samples.schema(name), as_streamed(row, name)
+    data, schema, expect = row.samples.data(name), row.samples.schema(name), row.samples.expect(name)
     for quirks in row.quirks:
         if expect.get("error") == "protocol" and name in row.samples.whole:  # what is no answer has no end either
             with pytest.raises((ProtocolError, TruncatedError)):
@@ -272,7 +263,7 @@ def test_a_whole_answer_to_a_stream_is_the_same_answer(row, name):
             response, deltas = decode_stream(row.wire, [data], quirks, schema)
             check_deltas(deltas, response)
             assert same(response) == same(row.wire.decode(json.loads(data), quirks, schema))
-            assert response.raw == (None if "raw" in row.lacks else json.loads(data))
+            assert response.raw == (json.loads(data) if row.raw else None)
 
 
 def is_json(data):
@@ -392,8 +383,7 @@ def test_wrong_types_in_a_stream(row, name):
         response, deltas = decode_events(row.wire, events, quirks, rng.choice([None, None, SCHEMA]))
         assert all(isinstance(d.arguments if type(d) is ToolCallDelta else d.text, str) for d in deltas)
         told = "".join(d.text for d in deltas if type(d) is TextDelta)
-        if "once" not in row.lacks:
-            assert sorted(told) == sorted(response.text)  # messages that are mixed up are set in order again
+        assert sorted(told) == sorted(response.text)  # messages that are mixed up are set in order again
         return response
 
     for _ in range(60 if given else 0):
@@ -452,7 +442,7 @@ def model_at(server, scheme):
 def test_over_http(server, row, scheme, how, name):
     """Served over HTTP, a sample means the same: the response, or the target's own error, asked for once."""
     model, found = model_at(server, scheme), row.samples.rows[name]
-    expect = as_streamed(row, name) if how == "stream" and name in row.samples.whole else found["expect"]
+    expect = row.samples.expect(name) if how == "stream" and name in row.samples.whole else found["expect"]
     expect = {**expect, **row.differs.get((scheme, name), {})}
     schema, said = row.samples.schema(name), []
     server.add(row.samples.served(name), path=row.paths[how == "stream"].partition("?")[0])

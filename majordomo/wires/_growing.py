@@ -9,7 +9,7 @@ from .. import _json
 from ..errors import ProtocolError
 from ..llm import Image, Text, Thinking, ToolCall
 from ..model import TextDelta, ThinkingDelta, ToolCallDelta
-from ._shared import ThinkSplitter, json_text, tool_call, with_unique_ids
+from ._shared import ThinkSplitter, fresh_id, json_text, tool_call, with_unique_ids
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,11 +26,13 @@ class Growing:
 
     Parts stand in the order in which they began. A piece goes on with the part of its
     `key` (a server's own number for it, say); without one, with the last part if that is of
-    its kind and not signed. tags: the server may think in a leading `<think>` block, see `ThinkSplitter`.
+    its kind and not signed. tags: the server may think in a leading `<think>` block, see
+    `ThinkSplitter`. named: a call's id is settled with its first piece.
     """
 
-    def __init__(self, tags: bool = False) -> None:
+    def __init__(self, tags: bool = False, named: bool = False) -> None:
         self.calls = ToolCalls()
+        self._named = named
         self._tags = tags
         self._splitter = ThinkSplitter() if tags else None
         self._parts: list[_Piece] = []
@@ -104,7 +106,10 @@ class Growing:
             self._by_key["call", position].signature = signature
         if arguments is not None and not isinstance(arguments, str):
             arguments = json_text(arguments)
-        return [ToolCallDelta(position, *self.calls.name(position), arguments or "")] if told else []
+        if not told:
+            return []
+        known, called = self.calls.named(position) if self._named else self.calls.name(position)
+        return [ToolCallDelta(position, known, called, arguments or "")]
 
     def _part(self, kind: type, key: Any, signed: bool = False) -> _Piece:
         found = self._by_key.get((kind, key)) if key is not None else self._parts[-1] if self._parts else None
@@ -156,6 +161,7 @@ class ToolCalls:
     def __init__(self) -> None:
         self._calls: list[dict[str, Any]] = []
         self._by_index: dict[Any, int] = {}
+        self._own: set[str] = set()
 
     def add(self, index: Any, id: Any, name: Any, arguments: Any) -> int:
         """Take a piece; gives the position of its call."""
@@ -166,7 +172,7 @@ class ToolCalls:
             position = len(self._calls)
             if position >= MOST_CALLS:
                 raise ProtocolError(f"the answer holds more than {MOST_CALLS} tool calls")
-            self._calls.append({"id": "", "name": "", "arguments": []})
+            self._calls.append({"id": "", "own": "", "name": "", "arguments": []})
         if isinstance(index, int):
             self._by_index[index] = position
         call = self._calls[position]
@@ -197,10 +203,18 @@ class ToolCalls:
         call = self._calls[position]
         return call["id"], call["name"]
 
+    def named(self, position: int) -> tuple[str, str]:
+        """The id and the name of a call for good: an id of ours if there is none by now, or another call has it."""
+        call = self._calls[position]
+        if not call["own"]:
+            call["own"] = call["id"] if call["id"] and call["id"] not in self._own else fresh_id()
+            self._own.add(call["own"])
+        return call["own"], call["name"]
+
     def finished(self) -> list[ToolCall]:
         """All calls, their arguments read."""
-        calls = [tool_call(call["id"], call["name"], "".join(call["arguments"])) for call in self._calls]
-        return with_unique_ids(calls)
+        found = [tool_call(call["own"] or call["id"], call["name"], "".join(call["arguments"])) for call in self._calls]
+        return with_unique_ids(found)
 
 
 def _is_whole(pieces: list[str]) -> bool:

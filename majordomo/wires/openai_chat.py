@@ -317,7 +317,7 @@ class StreamDecoder:
         self._schema = schema
         from ._growing import Growing
 
-        self._growing = Growing(tags=not quirks.official)
+        self._growing = Growing(tags=not quirks.official, named=True)
         self._refusal: list[str] = []
         self._finish: Any = None
         self._usage: Usage = Usage()
@@ -342,8 +342,9 @@ class StreamDecoder:
             if choice is None:
                 self._count(payload)
                 return []
-            raise_error(choice)
-        if choice.get("index"):  # another answer of several (`n` in extra); ours is the first
+            message = choice.get("message")
+            raise_error(choice, _content(message) if isinstance(message, dict) else "")
+        if choice.get("index") or self._whole is not None:  # another of several answers (`n` in extra), or more of one
             return []
         delta = choice.get("delta")
         if not isinstance(delta, dict):
