@@ -14,9 +14,19 @@ import pytest
 from helpers import mutated
 from samples import Samples, check_error
 
-from majordomo import APIError, ConfigError, ErrorKind, Image, MajordomoError, ProtocolError, UnsupportedError, classify
+from majordomo import (
+    APIError,
+    ConfigError,
+    ErrorKind,
+    Image,
+    MajordomoError,
+    ProtocolError,
+    Registry,
+    UnsupportedError,
+    classify,
+)
 from majordomo.imagegen import ImageRequest
-from majordomo.testing import RED, Seen
+from majordomo.testing import RED, Seen, Status
 from majordomo.wires import openai_images as wire
 
 SAMPLES = Samples("openai_images")
@@ -43,6 +53,16 @@ def test_decode(name):
     found, warnings = wire.decode(SAMPLES.payload(name), ONE)
     assert [picture if isinstance(picture, str) else picture.mime for picture in found] == expect["images"]
     assert warnings == ()
+
+
+def test_other_answers_are_none(server):
+    """A stream of parts of a picture, and a job that failed, hold no picture; nobody asked for the one or the other."""
+    painter = Registry({"LLM_BOX": server.dsn("openai")}, retries=0).parse_image("box/m")
+    for name, error in (("image-openai-stream.sse", ProtocolError), ("image-sd-job-failed.json", APIError)):
+        server.add(Status(200, SAMPLES.text(name)))
+        with pytest.raises(error) as caught:
+            painter.generate("a dot")
+        assert classify(caught.value) is ErrorKind.TRANSIENT
 
 
 SHAPES = {
