@@ -1245,3 +1245,65 @@ def test_limits(id, images):
     assert found.max_total_image_bytes * 4 / 3 < 32_000_000
     assert set(found.allowed_image_mime) == {"image/jpeg", "image/png", "image/gif", "image/webp"}
     assert found.animated_images is False
+
+
+# --- odd servers, odd schemas
+
+
+def test_calls_of_one_index():
+    """A server that gives all its blocks one index loses no arguments."""
+    begin = {"type": "content_block_start", "index": 0}
+    events = [
+        {**begin, "content_block": {"type": "tool_use", "id": id, "name": "f", "input": {"x": x}}}
+        for id, x in (("t1", 1), ("t2", 2))
+    ]
+    end = [{"type": "message_delta", "delta": {"stop_reason": "tool_use"}}, {"type": "message_stop"}]
+    response, _ = decode_stream([sse(*events, *end)])
+    assert [(call.id, call.arguments) for call in response.tool_calls] == [("t1", {"x": 1}), ("t2", {"x": 2})]
+
+
+def test_a_call_that_was_cut_before_its_arguments():
+    """It is marked as one that cannot be run; a call that ended by itself has no arguments."""
+    block = {"type": "tool_use", "id": "t", "name": "delete_all", "input": {}}
+    for reason, malformed in (("max_tokens", ""), ("tool_use", None)):
+        response = wire.decode({"content": [block], "stop_reason": reason}, NEWEST)
+        assert response.tool_calls == (ToolCall("t", "delete_all", {}, None, malformed),)
+
+
+def test_a_list_of_models_with_odd_ids(server):
+    """An id that no text can hold does no harm."""
+    page = {"data": [{"id": "\ud800x"}], "has_more": True, "last_id": "\ud800"}
+    server.add(Status(200, page), Status(200, {"data": []}), path="/v1/models")
+    assert provider_at(server).list_models() == ["\ud800x"]
+
+
+NAME = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
+AGE = {"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]}
+
+
+def test_schemas_in_parts():
+    """Parts of one object are one closed object; parts that contradict each other are asked for in words."""
+    body = wire.encode(Request("Hi", schema={"allOf": [NAME, AGE]}), "m", NEWEST)
+    assert body["output_config"]["format"]["schema"] == {
+        "type": "object",
+        "properties": {**NAME["properties"], **AGE["properties"]},
+        "required": ["name", "age"],
+        "additionalProperties": False,
+    }
+    told: list[str] = []
+    body = wire.encode(Request("Hi", schema={"allOf": [NAME, {"type": "string"}]}), "m", NEWEST, told=told)
+    assert "output_config" not in body
+    assert [warning.partition(":")[0] for warning in told] == ["schema"]
+
+
+def test_definitions_of_both_names():
+    """References find what they name, whatever its place was called."""
+    schema = {
+        "type": "object",
+        "properties": {"a": {"$ref": "#/definitions/x"}, "b": {"$ref": "#/$defs/y"}},
+        "definitions": {"x": {"type": "string"}},
+        "$defs": {"y": {"type": "null"}},
+    }
+    sent = wire.encode(Request("Hi", schema=schema), "m", NEWEST)["output_config"]["format"]["schema"]
+    assert sent["$defs"] == {"x": {"type": "string"}, "y": {"type": "null"}}
+    assert sent["properties"] == {"a": {"$ref": "#/$defs/x"}, "b": {"$ref": "#/$defs/y"}}

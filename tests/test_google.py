@@ -1192,3 +1192,32 @@ def test_results_of_several_in_one_message():
     both = Message("tool", (ToolResult("a", ("7",)), ToolResult("b", ("8",))))
     contents = wire.encode(Request([user("Hi"), assistant(*CALLS), both]), "m", NEW)["contents"]
     assert [response["response"] for response in responses(contents)] == [{"output": "7"}, {"output": "8"}]
+
+
+# --- ends that were none
+
+
+def test_a_reason_that_comes_too_early():
+    """A stream that goes on behind its reason is not over; if it breaks off then, it is cut."""
+    early, more, last = answer({"text": "one "}), answer({"text": "two"}, finish=""), answer({"text": "."})
+    assert decode_stream([sse(early, more, last)])[0].text == "one two."
+    with pytest.raises(TruncatedError) as caught:
+        decode_stream([sse(early, more)])
+    assert caught.value.partial == "one two"
+
+
+def test_contents_of_the_callers_own(server):
+    """What `extra` has put there is not looked into for signatures: the server's error is what it is."""
+    model = Registry({"LLM_BOX": server.dsn("google")}, retries=0).parse("box/m")
+    for contents in ("hi", [{"role": "user"}], [7], {"parts": []}):
+        server.add(Status(400, {"error": {"code": 400, "message": "Function call is missing a thought_signature"}}))
+        with pytest.raises(APIError):
+            model.generate("Hi", extra={"contents": contents})
+
+
+def test_a_value_that_is_out_of_range_is_the_callers_to_mend():
+    """Only what is not taken at all is left out from then on."""
+    body = {"generationConfig": {"temperature": 3}}
+    for words, mended in (("temperature is not supported", True), ("temperature 3 is not in range", False)):
+        error = APIError(400, f"Unable to submit request because {words}.")
+        assert (wire.remedy(error, body, NEW) is not None) is mended

@@ -5,6 +5,7 @@ import json
 import math
 import pickle
 from base64 import b64encode
+from enum import Enum
 from urllib.parse import quote
 
 import pytest
@@ -802,3 +803,16 @@ def test_base64_of_percent_signs_is_refused_quickly():
     """Only what stands for a character of base64 is read."""
     with pytest.raises(UnsupportedError):
         Image.from_base64("data:;base64," + "%" * 3_000_000)
+
+
+class Choice(str, Enum):
+    """Words as some programs keep them."""
+
+    LOOK = "look"
+    HIGH = "high"
+
+
+def test_words_of_an_enum_are_words():
+    """A member of an enum that is a str counts as its value, wherever it is printed."""
+    request = Request("Hi", tools=[Tool("look")], tool_choice=Choice.LOOK, reasoning=Choice.HIGH)
+    assert (f"{request.tool_choice}", f"{request.reasoning}") == ("look", "high")

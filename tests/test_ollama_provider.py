@@ -202,7 +202,7 @@ def test_options_of_the_dsn(server, scheme, options):
 
 
 BAD_OPTIONS = [
-    *(f"num_ctx={value}" for value in ("", "0", "-1", "8k", "1.5", "٣")),
+    *(f"num_ctx={value}" for value in ("", "0", "-1", "8k", "1.5", "٣", "2" * 20)),
     *(f"keep_alive={value}" for value in ("", "m", "5 m", "5m-3s", "for ever", "1e3", "inf", "nan", "--1", "5d", "٣m")),
     *(f"think={value}" for value in ("", "true", "minimal", "none")),
     "num_gpu=1",

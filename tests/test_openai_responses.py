@@ -15,11 +15,11 @@ import samples
 from helpers import ODD_VALUES, told_of
 from samples import Samples, check_response, sse
 
-from majordomo import Request, UnsupportedError
+from majordomo import Registry, Request, UnsupportedError
 from majordomo.errors import APIError, ErrorKind, MajordomoError, ProtocolError, TruncatedError, classify
 from majordomo.llm import Image, Message, Text, Thinking, Tool, ToolCall, ToolResult, assistant, tool_result, user
 from majordomo.model import TextDelta
-from majordomo.testing import RED
+from majordomo.testing import RED, Status
 from majordomo.wires import openai_responses as wire
 
 SAMPLES = Samples("openai_responses")
@@ -766,3 +766,40 @@ def test_odd_signatures():
                 Message("tool", (ToolResult("c1", ("7",)),)),
             )
             json.dumps(items, allow_nan=False)
+
+
+# --- what servers do not tell
+
+
+@pytest.mark.parametrize(
+    ("made", "limit", "reason"), [(16, 16, "length"), (15, 16, "stop"), (16, None, "stop"), (None, 16, "stop")]
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_limit_that_is_not_told(server, made, limit, reason, stream):
+    """llama-server and Ollama say `completed` also of what they cut: the count of tokens tells."""
+    payload = answer(message(said("The answer is")), usage={"input_tokens": 5, "output_tokens": made})
+    web = {"Content-Type": "text/event-stream"}
+    server.add(Status(200, [as_stream(payload)], web) if stream else Status(200, payload))
+    model = Registry({"LLM_BOX": server.dsn("openai-responses")}, retries=0).parse("box/m")
+    if stream:
+        with model.stream("Hi", max_tokens=limit) as events:
+            list(events)
+        assert events.response.stop_reason == reason
+    else:
+        assert model.generate("Hi", max_tokens=limit).stop_reason == reason
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [("completed", "tool_calls"), ("in_progress", "tool_calls"), ("", "tool_calls"), ("failed", "length")],
+)
+def test_a_call_that_was_not_closed(status, reason):
+    """One whose arguments are whole is a call; one that failed is none, and the answer is not whole."""
+    response = wire.decode(answer(call(status=status)), PLAIN)
+    assert (response.stop_reason, len(response.tool_calls)) == (reason, int(reason == "tool_calls"))
+
+
+def test_a_flood_of_items():
+    """More items than any answer has are no answer."""
+    with pytest.raises(ProtocolError):
+        wire.decode(answer(*[message()] * 10_001), PLAIN)
