@@ -251,6 +251,7 @@ _KIND_OF_CODE = {
     "thinking_not_supported": ErrorKind.UNSUPPORTED,  # Ollama refuses it, where others think nothing
     "schema_not_supported": ErrorKind.UNSUPPORTED,  # by this model on this wire
     "responses_only": ErrorKind.UNSUPPORTED,  # the model is asked over OpenAI's other wire
+    "not_a_chat_model": ErrorKind.UNSUPPORTED,  # ...or draws, embeds or completes
     "wire_not_supported": ErrorKind.UNSUPPORTED,  # the server does not speak it
     "drawing_not_supported": ErrorKind.UNSUPPORTED,  # servers say 400 or 404
     "invalid_request": ErrorKind.INVALID,  # llama-server says 500

@@ -463,18 +463,24 @@ def quirks_after(*learned, **more):
 
 LEFT = "reasoning: left out, for the target does not think"
 REMEDIED = [
-    ("max", {}, [("think=max", "high")], "high", "reasoning: sent as high, for the target does not take think=max"),
-    ("high", {}, [("think=max", "high")], "high", None),
     (
         "max",
         {},
-        [("think=max", "high"), ("think=high", "true")],
+        [("think=max", "think=high")],
+        "high",
+        "reasoning: sent as high, for the target does not take think=max",
+    ),
+    ("high", {}, [("think=max", "think=high")], "high", None),
+    (
+        "max",
+        {},
+        [("think=max", "think=high"), ("think=high", "think=true")],
         True,
         "reasoning: sent as on, for the target does not take think=max",
     ),
-    ("low", {}, [("think=low", "true")], True, "reasoning: sent as on, for the target does not take think=low"),
+    ("low", {}, [("think=low", "think=true")], True, "reasoning: sent as on, for the target does not take think=low"),
     ("low", {}, [("think", None)], None, LEFT),
-    ("low", {}, [("think=low", "true"), ("think", None)], None, LEFT),
+    ("low", {}, [("think=low", "think=true"), ("think", None)], None, LEFT),
     ("off", {}, [("think", None)], None, None),
     (None, {"think": True}, [("think", None)], None, "think: left out, for the target does not think"),
     (None, {"think": False}, [("think", None)], None, None),
@@ -493,11 +499,11 @@ def test_what_was_learned_of_thinking(level, more, learned, sent, told):
 TOO_HIGH = 'invalid think value: "max" (must be "high", "medium", "low", true, or false)'
 NO_LEVELS = "json: cannot unmarshal string into Go struct field ChatRequest.think of type bool"
 REMEDIES = [
-    (TOO_HIGH, "max", {}, ("think=max", "high")),
-    (TOO_HIGH, "high", {"think=max": "high"}, ("think=high", "true")),
-    (NO_LEVELS, "low", {}, ("think=low", "true")),
+    (TOO_HIGH, "max", {}, ("think=max", "think=high")),
+    (TOO_HIGH, "high", {"think=max": "think=high"}, ("think=high", "think=true")),
+    (NO_LEVELS, "low", {}, ("think=low", "think=true")),
     (NO_LEVELS, True, {}, None),
-    (NO_LEVELS, "low", {"think=low": "true"}, None),
+    (NO_LEVELS, "low", {"think=low": "think=true"}, None),
     ('"m" does not support thinking', "low", {}, ("think", None)),
     ('"m" does not support thinking', True, {}, ("think", None)),
     ('"m" does not support thinking', None, {}, None),

@@ -629,7 +629,7 @@ def body_of(request=EVERYTHING, quirks=TAKES_ALL):
 
 REMEDIES = {
     "error-400-temperature": ("temperature", None, True),
-    "error-400-effort": ("reasoning.effort=none", "low", True),
+    "error-400-effort": ("reasoning.effort=none", "reasoning.effort=low", True),
     "error-400-reasoning-parameter": ("reasoning", None, True),
     "error-400-include": ("include", None, True),
     "error-400-encrypted-invalid": ("input.reasoning", None, False),
@@ -711,7 +711,13 @@ def test_remedies_are_kept():
 
 def test_what_is_learned_of_reasoning():
     """An effort leads to the next one, and that maybe to another; a summary that is not given is told."""
-    quirks = learned(**{"reasoning.effort=none": "low", "reasoning.effort=low": "medium", "reasoning.summary": None})
+    quirks = learned(
+        **{
+            "reasoning.effort=none": "reasoning.effort=low",
+            "reasoning.effort=low": "reasoning.effort=medium",
+            "reasoning.summary": None,
+        }
+    )
     assert body_of(quirks=quirks)["reasoning"] == {"effort": "medium"}
     assert told_of(wire, EVERYTHING, quirks) == ("reasoning: sent as medium, for the target does not take none",)
     high = Request("Hi", reasoning="high")

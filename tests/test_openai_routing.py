@@ -55,7 +55,7 @@ def paths(server):
 @pytest.fixture
 def routed(server, monkeypatch):
     """A server that stands for OpenAI's own."""
-    monkeypatch.setattr(openai, "_ROUTED", (server.host,))
+    monkeypatch.setattr(openai, "_OPENAI", (server.host,))
     return server
 
 
@@ -98,7 +98,7 @@ def test_names(routed, over_responses, names):
         ("acme.openai.azure.com/openai/v1", True),
         ("api.openai.com.example.org", False),
         ("notapi.openai.com", False),
-        ("openai.azure.com", False),
+        ("notopenai.azure.com", False),
         ("openrouter.ai/api/v1", False),
         ("localhost:8000", False),
     ],
@@ -323,7 +323,8 @@ def test_responses_has_errors_of_its_own(routed, step, kind):
 @pytest.mark.parametrize(
     ("step", "kind"),
     [
-        (Status(404, {"error": {"message": "no such model", "code": "model_not_found"}}), ErrorKind.UNSUPPORTED),
+        (Status(404, {"error": {"message": "no such model", "code": "model_not_found"}}), ErrorKind.NOT_FOUND),
+        (Status(404, "404 page not found"), ErrorKind.UNSUPPORTED),
         (Status(403, "not this path"), ErrorKind.UNSUPPORTED),
         (Status(503, "busy"), ErrorKind.TRANSIENT),
         (Status(200, "<html>Sign in</html>"), ErrorKind.TRANSIENT),

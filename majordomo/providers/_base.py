@@ -121,8 +121,12 @@ class HTTPProvider(Provider):
 
     def _families_of(self, id: str) -> Iterator[Family]:
         for family in self.families:
-            if id.startswith(family.models) and (not family.hosts or self.host in family.hosts):
+            if id.startswith(family.models) and (not family.hosts or self.is_of(family.hosts)):
                 yield family
+
+    def is_of(self, hosts: tuple[str, ...]) -> bool:
+        """Whether this is one of these hosts, or of a domain below one."""
+        return any(f".{self.host}".endswith(f".{host}") for host in hosts)
 
     def describe(self, id: str, request: Request, deadline: Deadline) -> dict[str, Any]:
         """What the server tells of a model, as fields of `Capabilities`, when a request needs to know.
@@ -227,8 +231,8 @@ class HTTPProvider(Provider):
 class Family:
     """A row: what is known of models; a later row that fits too has the last word.
 
-    hosts: whose models they are, `()` if the names say enough. models: how their ids begin.
-    limits: fields of `Capabilities`. quirks: fields of the wire's `Quirks`.
+    hosts: whose models they are, those below these domains too; `()` if the names say
+    enough. models: how their ids begin. limits: fields of `Capabilities`. quirks: fields of the wire's `Quirks`.
     """
 
     hosts: tuple[str, ...]
@@ -362,27 +366,40 @@ class Target(Model):
         self._provider.ready()
         pictured = bool(images_of(request.messages))
         wire, quirks = self.way
+        lasting: list[Any] = []
+        refused: APIError | None = None
+        before: Any = None
         while True:
             told: list[str] = []
             body = wire.encode(request, self.id, quirks, target=self.name, stream=stream, told=told)
+            if refused is not None and body == before:
+                raise refused  # the caller's `extra` insists
             try:
                 answer = ask(wire, quirks, _json.dumps_sparingly(body) if pictured else body)
             except APIError as exc:
-                found = wire.remedy(exc, body, quirks)
-                if found is not None and found.said.partition("=")[0] not in request.extra:
+                refused, before = exc, body
+                found, other = wire.remedy(exc, body, quirks), None
+                if found is not None:
                     quirks = _with(quirks, found)
-                    now, learned = self.way
-                    if found.lasting and now is wire:
-                        self.way = (wire, _with(learned, found))
-                    continue
-                other = self.other_way(exc, wire)
-                if other is None:
-                    raise
-                wire, quirks = other
+                    lasting += [found] if found.lasting else []
+                else:
+                    other = self.other_way(exc, wire)
+                    if other is None:
+                        raise
+                    (wire, quirks), before, lasting = other, None, []
                 continue
-            if wire is not self.way[0]:
-                self.way = (wire, quirks)  # that is where it is answered
+            self._learn(wire, quirks, lasting)
             return answer, (wire, quirks), told
+
+    def _learn(self, wire: Any, quirks: Any, lasting: list[Any]) -> None:
+        """Remember what led to an answer: the wire, and what is to be mended from now on."""
+        now, known = self.way
+        if wire is not now:
+            self.way = (wire, quirks)
+        elif lasting:
+            for found in lasting:
+                known = _with(known, found)
+            self.way = (now, known)
 
     def other_way(self, error: APIError, wire: Any) -> tuple[Any, Any] | None:
         """The other wire, and the quirks there, over which an error of one says that the model is asked."""

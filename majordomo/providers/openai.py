@@ -24,21 +24,26 @@ else:
 
 CAPABILITIES = Capabilities(allowed_image_mime=("image/png", "image/jpeg", "image/webp", "image/gif"))
 
-_OFFICIAL = ("api.openai.com", "eu.api.openai.com", "us.api.openai.com")
+_OPENAI = ("api.openai.com",)
+_AZURE = ("openai.azure.com",)
 FAMILIES = (
     # "Images and vision" guide, 2026 edition: 1500 pictures and 512 MB of payload a request, GIFs that stand still.
     # Larger pictures are scaled there, not refused.
     Family(
-        _OFFICIAL,
+        _OPENAI,
         ("",),
         {"max_images_per_request": 1500, "max_total_image_bytes": 380_000_000, "animated_images": False},
+        {"official": True},
     ),
+    Family(_AZURE, ("",), {}, {"official": True}),
     # The models' own pages: these read text alone.
-    Family(_OFFICIAL, ("gpt-3.5", "o1-mini", "o1-preview", "o3-mini"), {"max_images_per_request": 0}),
+    Family(_OPENAI, ("gpt-3.5", "o1-mini", "o1-preview", "o3-mini"), {"max_images_per_request": 0}),
     # Anthropic's endpoint of this wire.
     Family(("api.anthropic.com",), ("",), ANTHROPIC),
     # Groq's "Vision" page: 5 pictures, 4 MB of base64 a request.
     Family(("api.groq.com",), ("",), {"max_images_per_request": 5, "max_total_image_bytes": 2_900_000}),
+    # "Thinking mode" of DeepSeek's documentation: thinking goes back beside tool calls.
+    Family(("api.deepseek.com",), ("",), {}, {"thinking_back": True, "token_limit": "max_tokens"}),
 )
 
 # To edit. Source: openai-python 3.54, `image_edit_params`: up to 16, each below 50 MB.
@@ -47,15 +52,6 @@ DRAWING_LIMITS = Capabilities(
     max_image_bytes=50_000_000 - 1,
     allowed_image_mime=("image/png", "image/jpeg", "image/webp"),
 )
-
-# How hosts end that serve Responses for sure: OpenAI's own, and Azure's.
-_ROUTED = (".api.openai.com", ".openai.azure.com")
-
-# Hosts that are known to differ -> fields of `Quirks`. Source: the vendors' documentation.
-QUIRKS_OF_HOST: dict[str, dict[str, Any]] = {
-    **{host: {"official": True} for host in _OFFICIAL},
-    "api.deepseek.com": {"thinking_back": True, "token_limit": "max_tokens"},
-}
 
 
 def _token_limit(value: str) -> str:
@@ -82,14 +78,14 @@ class OpenAI(HTTPProvider):
         quirks = dict(quirks)
         self._sd_extra_args = quirks.pop("sd_extra_args", False)
         self._responses: bool | None = quirks.pop("responses", None)
-        self.quirks = {**QUIRKS_OF_HOST.get(self.host, {}), **quirks}
-        self.routed = self.host == "api.openai.com" or self.host.endswith(_ROUTED)
+        self.quirks = quirks
+        self.official = self.is_of(_OPENAI + _AZURE)
 
     def target(self, id: str) -> Target:
         """A new target; over which wire it is asked the DSN says, or its name, or later its server."""
         if self._responses is not None:
             return Target(self, id, *self.over_responses(id)) if self._responses else super().target(id)
-        if self.routed:
+        if self.official:
             from ._openai_models import is_over_responses
 
             if is_over_responses(id):
@@ -101,7 +97,7 @@ class OpenAI(HTTPProvider):
         from ..wires import openai_responses
         from ._openai_models import quirks_of
 
-        return openai_responses, openai_responses.Quirks(**quirks_of(id, self.routed))
+        return openai_responses, openai_responses.Quirks(**quirks_of(id, self.official))
 
     def image_model(self, id: str) -> ImageTarget:
         """The bare target for drawing, at `/images/generations` and `/images/edits`."""
@@ -132,26 +128,30 @@ class _Switching(Target):
     _stays = False  # its server was asked over Responses in vain
 
     def other_way(self, error: APIError, wire: Any) -> tuple[Any, Any] | None:
+        """The way over Responses, if the chat's error asks for it and it was not tried in vain.
+
+        On hosts that surely have Responses the model stays there whatever comes of it; on
+        others an answer has to come first, and one that has none is asked there no more.
+        """
         provider = self._provider
         assert isinstance(provider, OpenAI)
-        if error.code == "responses_only":  # said of the chat alone
-            told = provider.routed or "v1/responses" in error.message.lower()
-            if not told or self._stays:
+        if error.code == "responses_only" or (error.code == "not_a_chat_model" and provider.official):
+            if self._stays:
                 return None
             found = provider.over_responses(self.id)
-            if provider.routed:  # where it is surely there; elsewhere an answer has to come first
+            if provider.official:
                 self.way = found
             return found
-        untried = provider.routed or self.way[0] is provider.wire
-        if wire is not provider.wire and untried and _is_missing(error, provider.routed):
+        untried = provider.official or self.way[0] is provider.wire
+        if wire is not provider.wire and untried and _is_missing(error, provider.official):
             error.code = "wire_not_supported"
             self._stays = True
             self.way = (provider.wire, provider.wire.Quirks(**provider.quirks_of(self.id)))
         return None
 
 
-def _is_missing(error: APIError, routed: bool) -> bool:
-    """Whether an error says that a server has no Responses; on hosts that surely have it, it may mean the model."""
+def _is_missing(error: APIError, official: bool) -> bool:
+    """Whether an error says that a server has no Responses, and not that it has no such model."""
     if error.status == 404:
-        return error.code not in ("model_not_found", "invalid_request") or not routed
-    return error.status in (405, 501) or error.code == "wire_not_supported" or (error.status == 403 and not routed)
+        return error.code not in ("model_not_found", "invalid_request")
+    return error.status in (405, 501) or error.code == "wire_not_supported" or (error.status == 403 and not official)

@@ -42,6 +42,21 @@ class Remedy:
     lasting: bool = True
 
 
+def settled(said: str, remedies: dict[str, str | None]) -> str | None:
+    """What is sent in the end for a value, after all that was learned of it; None to leave it out.
+
+    Servers may contradict each other behind one name: a value that leads back to itself is left out.
+    """
+    seen = set()
+    found: str | None = said
+    while found in remedies:
+        if found in seen:
+            return None
+        seen.add(found)
+        found = remedies[found]
+    return found
+
+
 def base64_of(image: Image) -> str:
     """A picture's bytes as padded base64 without line breaks."""
     return b64encode(image.data).decode("ascii")

@@ -14,7 +14,7 @@ from ._conversation import arranged, with_images_moved
 from ._google import SKIP, WITHHELD, blocked, place, raise_error, rows_of
 from ._google import read_error as read_error
 from ._growing import Growing
-from ._shared import base64_of, count_of, fresh_id, instructed, one_line, response_of, text_of
+from ._shared import base64_of, count_of, fresh_id, instructed, one_line, response_of, settled, text_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -253,10 +253,7 @@ def _thinking(level: str, quirks: Quirks) -> tuple[str, str | None]:
     """What a level of reasoning is called here (`"thinkingLevel=LOW"`), and what is sent for it after all remedies."""
     value = quirks.levels[level]
     said = f"{'thinkingBudget' if isinstance(value, int) else 'thinkingLevel'}={value}"
-    sent: str | None = said
-    while sent in quirks.remedies:
-        sent = quirks.remedies[sent]
-    return said, sent
+    return said, settled(said, quirks.remedies)
 
 
 def _thinking_config(level: str | None, quirks: Quirks) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from ._shared import (
     fresh_id,
     instructed,
     response_of,
+    settled,
     text_of,
 )
 
@@ -74,7 +75,7 @@ class Quirks:
     Ollama takes it: a duration (`"10m"`) or seconds, below 0 for ever. think: what a request
     that says nothing of reasoning asks for: a switch or a level. remedies: what it does not
     take, learned from its errors: `"think"` -> None to leave it out, or a level of it
-    (`"think=max"`) -> what to send instead.
+    (`"think=max"`) -> the one to send instead.
     """
 
     schema_enforced: bool = True
@@ -213,10 +214,11 @@ def _thinking(request: Request, quirks: Quirks) -> tuple[Any, Any]:
     wanted: Any = quirks.think if request.reasoning is None else _THINK[request.reasoning]
     if "think" in quirks.remedies:
         return wanted, None
-    sent = wanted
-    while f"think={sent}" in quirks.remedies:
-        sent = quirks.remedies[f"think={sent}"]
-    return wanted, True if sent == "true" else sent
+    said = settled(f"think={wanted}", quirks.remedies)
+    if said == f"think={wanted}":
+        return wanted, wanted
+    value = said.partition("=")[2] if said else None
+    return wanted, True if value == "true" else value
 
 
 _STOP_REASONS = {"stop": "stop", "length": "length"}  # others are `load` and `unload`; old servers give none
@@ -332,7 +334,7 @@ def remedy(error: APIError, body: dict[str, Any], quirks: Quirks) -> Remedy | No
     if error.code == "thinking_not_supported" and think is not None:
         found = Remedy("think")
     elif error.code == "invalid_think" and isinstance(think, str):
-        found = Remedy(f"think={think}", "high" if think == "max" else "true")
+        found = Remedy(f"think={think}", "think=high" if think == "max" else "think=true")
     return None if found is None or found.said in quirks.remedies else found
 
 

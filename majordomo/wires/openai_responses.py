@@ -14,7 +14,7 @@ from ..errors import ProtocolError, TruncatedError
 from ..llm import Image, Text, Thinking, ToolCall, Usage, merge
 from ._conversation import arranged, with_images_moved
 from ._growing import Growing
-from ._shared import Remedy, count_of, data_url, fresh_id, only_named, parameters_of, response_of, text_of
+from ._shared import Remedy, count_of, data_url, fresh_id, only_named, parameters_of, response_of, settled, text_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Quirks:
     readable form only as a summary that is asked for. silent_limit: it may not tell that it
     stopped at `max_output_tokens`, as llama-server and Ollama. remedies: what it does not
     take, learned from its errors: a parameter -> None to leave it out, or the least it may
-    be; a value of one (`"reasoning.effort=none"`) -> the value to send instead.
+    be; a value of one (`"reasoning.effort=none"`) -> the one to send instead.
     """
 
     official: bool = False
@@ -327,9 +327,8 @@ def _effort(wanted: str, quirks: Quirks) -> str | None:
         found = _nearest(wanted, quirks.efforts)
     elif wanted == "max":
         found = "high"  # lookalikes know no more
-    while found is not None and _said(found) in quirks.remedies:
-        found = quirks.remedies[_said(found)]
-    return found
+    said = settled(_said(found), quirks.remedies) if found else None
+    return said.partition("=")[2] if said else None
 
 
 def _nearest(wanted: str, accepted: Sequence[str]) -> str | None:
@@ -737,5 +736,6 @@ def _mended_effort(error: APIError, reasoning: Any) -> Remedy | None:
         return None
     taken = re.findall(r"'(\w+)'", error.message.lower().partition("supported values are")[2])
     if error.code == "unsupported_value" or taken:
-        return Remedy(_said(sent), _nearest(sent, [effort for effort in taken if effort != sent]))
+        nearest = _nearest(sent, [effort for effort in taken if effort != sent])
+        return Remedy(_said(sent), _said(nearest) if nearest else None)
     return Remedy("reasoning")
