@@ -131,23 +131,43 @@ def _paired(calls, answers):
 
 
 def _openai_turn(message):
-    turn = Turn(
-        {"developer": "system"}.get(message["role"], message["role"]), thinking=message.get("reasoning_content", "")
-    )
-    content = message["content"]
+    role = {"developer": "system"}.get(message["role"], message.pop("role"))
+    assert role in ("system", "user", "assistant", "tool")
+    message.pop("role", None)
+    turn = Turn(role, thinking=message.pop("reasoning_content", "") if role == "assistant" else "")
+    content = message.pop("content")
+    assert isinstance(content, str) or role == "user" or (role == "assistant" and message.get("tool_calls"))
     for part in [{"type": "text", "text": content}] if isinstance(content, str) else content or ():
-        if part["type"] == "text":
-            _say(turn, part["text"])
+        if part.pop("type") == "text":
+            _say(turn, part.pop("text"))
         else:
-            head, _, data = part["image_url"]["url"].partition(",")
-            picture = b64decode(data, validate=True)
-            assert head == f"data:image/{'png' if picture[1:4] == b'PNG' else 'jpeg'};base64"
-            _show(turn, picture)
-    for call in message.get("tool_calls", ()):
-        assert call["type"] == "function"
-        turn.calls.append((call["id"], call["function"]["name"], json.loads(call["function"]["arguments"])))
-    turn.answers = message.get("tool_call_id")
+            _show(turn, _picture_of_url(part["image_url"].pop("url")))
+            _emptied(part.pop("image_url"))
+        _emptied(part)
+    for call in message.pop("tool_calls", ()):
+        assert role == "assistant"
+        assert call.pop("type") == "function"
+        function = call.pop("function")
+        turn.calls.append((call.pop("id"), function.pop("name"), json.loads(function.pop("arguments"))))
+        _emptied(function)
+        _emptied(call)
+    if role == "tool":
+        turn.answers = message.pop("tool_call_id")
+    _emptied(message)
     return turn
+
+
+def _openai_order(turns):
+    """Each call is answered at once, in any order, and nothing else is an answer."""
+    waiting: list[str] = []
+    for turn in turns:
+        if turn.role == "tool":
+            waiting.remove(turn.answers)
+        else:
+            assert not waiting
+            waiting = [id for id, _, _ in turn.calls]
+            assert all(re.fullmatch(r"[a-zA-Z0-9_-]{1,40}", id) for id in waiting)
+    assert not waiting
 
 
 _OPENAI_SETTINGS = {
@@ -172,17 +192,29 @@ def read_openai(seen):
     turns = [_openai_turn(message) for message in body.pop("messages")]
     if turns[0].role == "system":
         sent.system = turns.pop(0).text
+    assert all(turn.role != "system" for turn in turns)
+    _openai_order(turns)
     sent.turns = turns
     for tool in body.pop("tools", ()):
-        assert tool["type"] == "function"
-        function = tool["function"]
-        sent.tools[function["name"]] = (function.get("description", ""), function["parameters"])
+        assert tool.pop("type") == "function"
+        function = tool.pop("function")
+        assert function["parameters"]["type"] == "object"
+        sent.tools[function.pop("name")] = (function.pop("description", ""), function.pop("parameters"))
+        _emptied(function)
+        _emptied(tool)
     choice = body.pop("tool_choice", "auto")
     sent.choice = choice if isinstance(choice, str) else choice["function"]["name"]
+    assert sent.tools or sent.choice == "auto"
     if "response_format" in body:
         wanted = body.pop("response_format")
-        assert wanted["type"] == "json_schema"
-        sent.schema = wanted["json_schema"]["schema"]
+        assert wanted.pop("type") == "json_schema"
+        named = wanted.pop("json_schema")
+        sent.schema = named.pop("schema")
+        assert re.fullmatch(_NAME, named.pop("name"))
+        assert _strict(sent.schema) or not named["strict"]
+        assert named.pop("strict") in (True, False)
+        _emptied(named)
+        _emptied(wanted)
     sent.settings = {_OPENAI_SETTINGS[name]: body.pop(name) for name in list(body) if name in _OPENAI_SETTINGS}
     assert body == {}
     return sent

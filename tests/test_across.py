@@ -105,6 +105,7 @@ def nothing(signatures):
 
 def raw(signatures):
     """Signatures as they stand on the wire."""
+    assert signatures
     return signatures
 
 

@@ -422,6 +422,7 @@ def test_a_model_of_which_nothing_is_said_is_sent_the_picture(server, models, mo
 
 
 WITHOUT_LIST = {
+    "a list for others": Status(401, {"error": {"message": "unauthorized"}}),
     "404": Status(404, "404 page not found\n"),
     "405": Status(405, "Method Not Allowed"),
     "a redirect": redirect("http://127.0.0.1:1/v1/models"),
@@ -454,7 +455,6 @@ def test_a_server_without_the_list_is_sent_the_picture(server, name):
 
 
 BUSY = {
-    "401": Status(401, {"error": {"message": "unauthorized"}}),
     "429": Status(429, {"error": {"message": "slow down"}}),
     "503": Status(503, {"error": "oops"}),
     "an error in a 200": Status(200, {"error": {"message": "busy"}}),
@@ -462,13 +462,20 @@ BUSY = {
 
 
 @pytest.mark.parametrize("name", BUSY)
-def test_a_server_that_is_busy_is_asked_again_for_its_list(server, name):
-    """What it could not say today it may say at the next picture; the call at hand goes on."""
+def test_a_server_that_is_busy_is_left_alone_for_a_minute(server, name, monkeypatch):
+    """What it could not say now it may say later; the calls at hand go on without."""
     server.add(BUSY[name], path="/models")
-    registry = registry_of(server)
-    assert kinds(registry.parse("box/flux-schnell").generate(SEE).attempts) == [("flux-schnell", "answered", None)]
+    chain = registry_of(server).parse("box/flux-schnell")
+    for _ in range(2):
+        assert kinds(chain.generate(SEE).attempts) == [("flux-schnell", "answered", None)]
+    assert asked(server) == [LIST, CHAT, CHAT]
+    monkeypatch.setattr("majordomo.providers._base.ASK_AGAIN", 0.0)
+    server.reset()
+    server.add(BUSY[name], path="/models")
+    chain = registry_of(server).parse("box/flux-schnell")
+    chain.generate(SEE)
     with pytest.raises(UnsupportedError):
-        registry.parse("box/flux-schnell").generate(SEE)
+        chain.generate(SEE)
     assert asked(server) == [LIST, CHAT, LIST]
 
 

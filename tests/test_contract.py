@@ -110,7 +110,7 @@ ANTHROPIC = Row(
         "minimal": (_ADAPTIVE, "low"),
         **{level: (_ADAPTIVE, level) for level in ("low", "medium", "high", "max")},
     },
-    stops=("stop", "length", "tool_calls", "refusal", "other"),
+    instead={"content_filter": "refusal"},
     lacks=("temperature", "top_p", "seed"),
     forced="name",
 )
@@ -138,7 +138,7 @@ GOOGLE = Row(
             )
         },
     },
-    stops=("stop", "length", "tool_calls", "content_filter", "other"),
+    instead={"refusal": "stop"},
     forced="name",
     zeros=False,
 )
@@ -150,7 +150,7 @@ OLLAMA = Row(
     broken=(_ollama_text("Half"), _ollama_text(" an"), _line({"error": "Overloaded."})),
     web={"Content-Type": "application/x-ndjson"},
     levels={"off": False, "minimal": "low", "low": "low", "medium": "medium", "high": "high", "max": "max"},
-    stops=("stop", "length", "tool_calls", "other"),
+    instead={"refusal": "stop", "content_filter": "other"},
     counts=(),
     forced="words",
     ordered=False,

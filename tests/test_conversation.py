@@ -106,7 +106,7 @@ ARRANGED = {
     ),
     "two results for one call": (
         [assistant(CALL), tool_result(CALL, "one"), tool_result(CALL, "two", is_error=True)],
-        [("assistant", ["look#a"], [("a", "onetwo", True)])],
+        [("assistant", ["look#a"], [("a", "one\ntwo", True)])],
     ),
     "two calls in a row": (
         [assistant(CALL), assistant(OTHER), tool_result(CALL, "1"), tool_result(OTHER, "2")],

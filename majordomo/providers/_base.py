@@ -242,7 +242,7 @@ class Family:
 
 
 ASKING = 5.0  # seconds at most for what a server is asked ahead of a question
-ASK_AGAIN = 60.0  # seconds until one that was late is asked again
+ASK_AGAIN = 60.0  # seconds until one that was late, or said no, is asked again
 
 
 class Told:
@@ -276,9 +276,12 @@ class Told:
         except ProtocolError:
             self.value = self._nothing
         except APIError as exc:
-            # a model that is missing may be there next time, and then there is something to say
-            if exc.status < 400 or (exc.status in (404, 405, 501) and exc.code != "model_not_found"):
+            if exc.code == "model_not_found":
+                return  # it may be there next time, and then there is something to say
+            if exc.status < 400 or exc.status in (400, 401, 403, 404, 405, 501):
                 self.value = self._nothing
+            else:
+                self._ask_after = monotonic() + ASK_AGAIN
         except (TransportError, TruncatedError):
             pass
         except DeadlineError:
@@ -333,7 +336,7 @@ class Target(Model):
 
         with Blaming(self):
             response, (_, quirks), told = self._mended(request, False, ask)
-            return self._told(response, told, request, quirks)
+            return self.stamped(response, told, request, quirks)
 
     def events(self, request: Request, deadline: Deadline) -> Iterator[StreamEvent]:
         provider = self._provider
@@ -354,7 +357,7 @@ class Target(Model):
                 source.drain()
             yield from decoder.close()
             response = decoder.response()
-        yield Done(self._told(response, told, request, quirks))
+        yield Done(self.stamped(response, told, request, quirks))
 
     def _mended(
         self, request: Request, stream: bool, ask: Callable[[Any, Any, Any], Any]
@@ -405,13 +408,10 @@ class Target(Model):
         """The other wire, and the quirks there, over which an error of one says that the model is asked."""
         return None
 
-    def _told(self, response: Response, told: list[str], request: Request, quirks: Any) -> Response:
+    def stamped(self, response: Response, told: list[str], request: Request, quirks: Any) -> Response:
         """The response with its target's name on it, and what was left out."""
-        found: dict[str, Any] = {"model": self.name, "warnings": (*response.warnings, *told)}
-        if getattr(quirks, "silent_limit", False) and response.stop_reason == "stop" and request.max_tokens is not None:
-            if (response.usage.output_tokens or 0) >= request.max_tokens:
-                found["stop_reason"] = "length"
-        return copied(response, message=copied(response.message, origin=self.name), **found)
+        message = copied(response.message, origin=self.name)
+        return copied(response, message=message, model=self.name, warnings=(*response.warnings, *told))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return self._provider.__reduce__()

@@ -1,12 +1,13 @@
 """OpenAI's API, and every server that speaks one of its wires: vLLM, LM Studio, Groq, ...
 
 What is known of their models' limits stands in `FAMILIES`; of other servers nothing is.
-Over which wire a model is asked, `ROUTES` says by its name for OpenAI's own hosts, and what
-is known of it there `RESPONSES`. Everybody else is asked over Chat Completions.
+Over which wire a model of OpenAI's own hosts is asked, `_openai_models` says. Everybody
+else is asked over Chat Completions.
 """
 
 from __future__ import annotations
 
+from .._frozen import copied
 from ..llm import Capabilities
 from ..wires import openai_chat
 from ._base import Family, HTTPProvider, Target, switch
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..errors import APIError
+    from ..llm import Request, Response
     from ._drawing import ImageTarget
 else:
     from .._frozen import replace
@@ -84,12 +86,12 @@ class OpenAI(HTTPProvider):
     def target(self, id: str) -> Target:
         """A new target; over which wire it is asked the DSN says, or its name, or later its server."""
         if self._responses is not None:
-            return Target(self, id, *self.over_responses(id)) if self._responses else super().target(id)
+            return _Target(self, id, *self.over_responses(id)) if self._responses else super().target(id)
         if self.official:
             from ._openai_models import is_over_responses
 
             if is_over_responses(id):
-                return Target(self, id, *self.over_responses(id))
+                return _Target(self, id, *self.over_responses(id))
         return _Switching(self, id, self.wire, self.wire.Quirks(**self.quirks_of(id)))
 
     def over_responses(self, id: str) -> tuple[Any, Any]:
@@ -122,7 +124,20 @@ class OpenAI(HTTPProvider):
         return {row["id"]: row for row in rows if isinstance(row, dict) and isinstance(row.get("id"), str)}
 
 
-class _Switching(Target):
+class _Target(Target):
+    """A model of a server of OpenAI's wires."""
+
+    def stamped(self, response: Response, told: list[str], request: Request, quirks: Any) -> Response:
+        found, limit = super().stamped(response, told, request, quirks), request.max_tokens
+        if limit is not None and found.stop_reason == "stop" and getattr(quirks, "silent_limit", False):  # Responses'
+            from ..wires.openai_responses import LEAST_TOKENS
+
+            if (found.usage.output_tokens or 0) >= max(limit, LEAST_TOKENS):
+                return copied(found, stop_reason="length")
+        return found
+
+
+class _Switching(_Target):
     """A model that is asked over Chat Completions until its server says that Responses alone has it."""
 
     _stays = False  # its server was asked over Responses in vain

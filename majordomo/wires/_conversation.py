@@ -50,7 +50,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Turn:
-    """What one side says at a stretch.
+    """What one side says at a stretch; its lists grow, and a wire may take parts out of them.
 
     role: `user` or `assistant`; neighbours differ, save where answers stand between.
     parts: none of them an empty text, save one that is signed, or a turn of nothing else.
@@ -100,7 +100,7 @@ def arranged(request: Request, target: str, *, drawn: bool = False) -> list[Turn
         if heard:
             _add(found, Turn("user", heard), False)
         answered = answered or any(isinstance(part, ToolResult) for part in message.parts)
-    return found or [Turn("user", [Text("")])]
+    return _united(found) or [Turn("user", [Text("")])]
 
 
 def _matched(messages: Sequence[Message]) -> tuple[dict[Place, list[ToolResult]], set[Place]]:
@@ -183,7 +183,12 @@ def _spoken(
 def _answer(call: ToolCall, results: list[ToolResult]) -> Answer:
     if not results:
         return Answer(call.id, call.name, (Text(UNANSWERED),), True)
-    parts = [part for result in results for part in result.parts if isinstance(part, Image) or part.text]
+    parts: list[Text | Image] = []
+    for result in results:
+        found = [part for part in result.parts if isinstance(part, Image) or part.text]
+        if parts and found and isinstance(found[0], Text) and isinstance(parts[-1], Text):
+            found[0] = Text(f"\n{found[0].text}")  # another result of the same call
+        parts += found
     return Answer(call.id, call.name, tuple(parts), any(result.is_error for result in results))
 
 
@@ -208,14 +213,31 @@ def _add(found: list[Turn], turn: Turn, apart: bool) -> None:
     if not found or apart or found[-1].role != turn.role:
         found.append(turn)
         return
-    last = found[-1]
-    parts = list(turn.parts)
+    last, parts = found[-1], list(turn.parts)
     first, before = parts[0], last.parts[-1]
     if isinstance(first, Text) and isinstance(before, Text) and not (first.signature or before.signature):
-        last.parts.pop()
-        parts[0] = Text(f"{before.text}\n\n{first.text}")
+        parts[0] = _More(first.text)
     last.parts.extend(parts)
     last.answers.extend(turn.answers)
+
+
+class _More(Text):
+    """A text that goes on with the one before it, behind an empty line."""
+
+
+def _united(turns: list[Turn]) -> list[Turn]:
+    """The turns, with texts that go on with others put together, all at once."""
+    for turn in turns:
+        if any(type(part) is _More for part in turn.parts):
+            found: list[list[Part]] = []
+            for part in turn.parts:
+                found[-1].append(part) if type(part) is _More else found.append([part])
+            turn.parts[:] = [run[0] if len(run) == 1 else _one_text(run) for run in found]
+    return turns
+
+
+def _one_text(run: list[Part]) -> Text:
+    return Text("\n\n".join([part.text for part in run if isinstance(part, Text)]))
 
 
 def joined(turns: Iterable[Turn]) -> list[Turn]:
@@ -224,7 +246,7 @@ def joined(turns: Iterable[Turn]) -> list[Turn]:
     for turn in turns:
         if turn.parts:
             _add(found, turn, bool(found and found[-1].answers))
-    return found
+    return _united(found)
 
 
 def with_images_moved(turns: Iterable[Turn], only_errors: bool = False) -> list[Turn]:
