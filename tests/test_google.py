@@ -796,6 +796,8 @@ def test_reasoning(provider, model, sent):
             assert config == {"thinkingConfig": {**thoughts, name: value}}
             stays_on = level == "off" and value != 0
             told = [f"reasoning: sent as {name}={value}, for the target always thinks"] if stays_on else []
+            if level != "off" and name == "thinkingLevel" and value.lower() != level:
+                told = [f"reasoning: sent as {value}, for the target does not take {level}"]
         assert list(told_of(wire, request, quirks)) == told
 
 

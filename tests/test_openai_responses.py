@@ -544,12 +544,12 @@ def test_the_request_stays_as_it_is():
 
 NONE_TO_MAX = OFFICIAL.efforts
 EFFORTS = [
-    (None, {"off": "none", "minimal": "minimal", "low": "low", "medium": "medium", "high": "high", "max": "high"}),
+    (None, {"off": "none", "minimal": "minimal", "low": "low", "medium": "medium", "high": "high", "max": "high*"}),
     (NONE_TO_MAX, {"off": "none", "minimal": "low*", "low": "low", "medium": "medium", "high": "high", "max": "max"}),
     (NONE_TO_MAX[1:], {"off": "low*", "minimal": "low*", "max": "max"}),
-    (("minimal", "low", "medium", "high"), {"off": "minimal*", "minimal": "minimal", "max": "high"}),
+    (("minimal", "low", "medium", "high"), {"off": "minimal*", "minimal": "minimal", "max": "high*"}),
     (("medium", "high", "xhigh"), {"off": "medium*", "low": "medium*", "max": "xhigh"}),
-    (("medium",), {"off": "medium*", "medium": "medium", "high": "medium*", "max": "medium"}),
+    (("medium",), {"off": "medium*", "medium": "medium", "high": "medium*", "max": "medium*"}),
     ((), {"off": None, "low": "*", "max": "*"}),
 ]
 
@@ -719,7 +719,7 @@ def test_what_is_learned_of_reasoning():
         }
     )
     assert body_of(quirks=quirks)["reasoning"] == {"effort": "medium"}
-    assert told_of(wire, EVERYTHING, quirks) == ("reasoning: sent as medium, for the target does not take none",)
+    assert told_of(wire, EVERYTHING, quirks) == ("reasoning: sent as medium, for the target does not take off",)
     high = Request("Hi", reasoning="high")
     assert wire.encode(high, "m", quirks)["reasoning"] == {"effort": "high"}
     assert told_of(wire, high, quirks) == ("reasoning: stays hidden, for the target gives no summary of it",)

@@ -406,7 +406,7 @@ def test_an_effort_that_is_refused_is_replaced(server):
     model = model_of(server, "openai-responses", "gpt-7")
     server.add(sample("openai-responses-error-400-effort.json"))
     for _ in range(2):
-        assert ask(model, reasoning="off").warnings == ("reasoning: sent as low, for the target does not take none",)
+        assert ask(model, reasoning="off").warnings == ("reasoning: sent as low, for the target does not take off",)
     assert [seen.json["reasoning"]["effort"] for seen in server.requests] == ["none", "low", "low"]
 
 

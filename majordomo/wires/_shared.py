@@ -275,6 +275,16 @@ def only_named(request: Request) -> tuple[tuple[Tool, ...], str]:
     return tuple([tool for tool in tools if tool.name == choice]), "required"
 
 
+# A level of reasoning -> what servers call it that have it; the others are called as here.
+_LEVELS = {"off": ("none",), "max": ("max", "xhigh")}
+
+
+def tell_level(told: list[str], level: str, sent: str) -> None:
+    """Say that a level of reasoning is sent as another one, if it is."""
+    if sent.lower() not in _LEVELS.get(level, (level,)):
+        told.append(f"reasoning: sent as {sent}, for the target does not take {level}")
+
+
 def call_in_words(choice: str) -> str:
     """An instruction to call a tool, for servers that cannot be made to. choice: `required` or a name."""
     which = "one of the tools" if choice == "required" else f"the tool {choice}"

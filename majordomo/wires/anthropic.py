@@ -15,7 +15,7 @@ from ..errors import APIError, ConfigError, ProtocolError, TruncatedError, Unsup
 from ..llm import Image, Text, Thinking, ToolCall, Usage, merge
 from ._conversation import NO_OUTPUT, Turn, arranged, with_images_moved
 from ._growing import Growing
-from ._shared import base64_of, call_in_words, count_of, instructed, parameters_of, response_of, text_of
+from ._shared import base64_of, call_in_words, count_of, instructed, parameters_of, response_of, tell_level, text_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -227,8 +227,11 @@ class _Asked:
             self._stop_thinking(types)
         elif "adaptive" in types:
             self.body["thinking"] = {"type": "adaptive", "display": "summarized"}  # by default nothing can be read
-            if self._put_effort(level) is None:
+            effort = self._put_effort(level)
+            if effort is None:
                 self.told.append("reasoning: sent without its level, for the target takes none")
+            else:
+                tell_level(self.told, level, effort)
         elif "enabled" in types:
             self._budget(_BUDGET[level])
         else:
@@ -255,7 +258,7 @@ class _Asked:
 
     def _budget(self, budget: int) -> None:
         """Thinking by a number of tokens, of which a quarter at least is left for the answer."""
-        limit = self._limit(budget)
+        limit, wanted = self._limit(budget), budget
         budget = min(budget, limit - limit // 4)
         if not _goes_on_thinking(self.turns):
             self.told.append(
@@ -264,6 +267,8 @@ class _Asked:
         elif budget < _LEAST_BUDGET:
             self.told.append("reasoning: left out, for max_tokens leaves no room for it")
         else:
+            if budget < wanted:
+                self.told.append(f"reasoning: sent as {budget} tokens, for max_tokens leaves room for no more")
             self.body["thinking"] = {"type": "enabled", "budget_tokens": budget}
             self.body["max_tokens"] = limit
 
@@ -401,7 +406,10 @@ _MEANS_NOTHING = ("$schema", "$id", "$comment")
 
 
 def _schema_taken(schema: dict[str, Any]) -> dict[str, Any] | None:
-    """A schema as an answer can be held to it; None if it is recursive, or its objects are open."""
+    """A schema as an answer can be held to it; None if it is recursive, or an object of it is meant to be open.
+
+    One that does not say whether it is open counts as closed: open ones cannot be had.
+    """
     from ._schema import inlined, mapped, modern
 
     try:
@@ -420,7 +428,7 @@ def _narrowed(node: dict[str, Any]) -> dict[str, Any]:
         node["anyOf"] = node.pop("oneOf")
     kinds = node.get("type")
     if kinds == "object" or "properties" in node or (isinstance(kinds, list) and "object" in kinds):
-        if not isinstance(node.get("properties"), dict) or isinstance(node.get("additionalProperties"), dict):
+        if not isinstance(node.get("properties"), dict) or node.get("additionalProperties"):
             raise UnsupportedError("the schema has an object whose members are not named")
         node["additionalProperties"] = False
     if "allOf" in node:

@@ -14,7 +14,7 @@ from ._conversation import arranged, with_images_moved
 from ._google import SKIP, WITHHELD, blocked, place, raise_error, rows_of
 from ._google import read_error as read_error
 from ._growing import Growing
-from ._shared import base64_of, count_of, fresh_id, instructed, one_line, response_of, settled, text_of
+from ._shared import base64_of, count_of, fresh_id, instructed, one_line, response_of, settled, tell_level, text_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -475,6 +475,9 @@ def _told_of_thinking(level: str, quirks: Quirks) -> list[str]:
         return [] if level == "off" else ["reasoning: left out, for the target has no such option"]
     said, sent = _thinking(level, quirks)
     if sent == said and (level != "off" or sent == "thinkingBudget=0"):
-        return []
+        found: list[str] = []
+        if said.startswith("thinkingLevel="):
+            tell_level(found, level, quirks.levels[level])
+        return found
     why = "always thinks" if level == "off" and sent else f"does not take {said}"
     return [f"reasoning: {f'sent as {sent}' if sent else 'left out'}, for the target {why}"]

@@ -26,6 +26,7 @@ from ._shared import (
     instructed,
     response_of,
     settled,
+    tell_level,
     text_of,
 )
 
@@ -348,6 +349,8 @@ def _tell(found: list[str], request: Request, quirks: Quirks) -> None:
         found.append("schema: asked for in words, for the target does not enforce it")
     wanted, sent = _thinking(request, quirks)
     option = "think" if request.reasoning is None else "reasoning"
+    if request.reasoning == "minimal" and sent == wanted:
+        tell_level(found, request.reasoning, wanted)
     if wanted and sent is None:
         found.append(f"{option}: left out, for the target does not think")
     elif sent != wanted and wanted:

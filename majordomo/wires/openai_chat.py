@@ -23,6 +23,7 @@ from ._shared import (
     parameters_of,
     response_of,
     split_think,
+    tell_level,
     text_of,
     tool_call,
     with_unique_ids,
@@ -129,7 +130,7 @@ def encode(
             kept = body.pop(name)
             if instead is not None:
                 body[instead] = kept
-    if told is not None and quirks.remedies:
+    if told is not None and (quirks.remedies or request.reasoning):
         _tell(told, request, quirks)
     return merge(body, request.extra) if request.extra else body
 
@@ -459,7 +460,7 @@ def remedy(error: APIError, body: dict[str, Any], quirks: Quirks) -> Remedy | No
 
 
 def _tell(told: list[str], request: Request, quirks: Quirks) -> None:
-    """Say what the remedies do to this request, one sentence for each option."""
+    """Say what of this request is not sent as it is, one sentence for each option."""
     found = {}
     for said, instead in quirks.remedies.items():
         name, _, value = said.partition("=")
@@ -471,3 +472,5 @@ def _tell(told: list[str], request: Request, quirks: Quirks) -> None:
         what = f"sent as {instead}" if instead else "left out"
         found[option] = f"{option}: {what}, for the target does not take {said}"
     told.extend(found.values())
+    if request.reasoning and "reasoning" not in found:
+        tell_level(told, request.reasoning, (_EFFORT_OFFICIAL if quirks.official else _EFFORT)[request.reasoning])

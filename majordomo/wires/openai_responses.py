@@ -14,7 +14,18 @@ from ..errors import ProtocolError, TruncatedError
 from ..llm import Image, Text, Thinking, ToolCall, Usage, merge
 from ._conversation import arranged, with_images_moved
 from ._growing import Growing
-from ._shared import Remedy, count_of, data_url, fresh_id, only_named, parameters_of, response_of, settled, text_of
+from ._shared import (
+    Remedy,
+    count_of,
+    data_url,
+    fresh_id,
+    only_named,
+    parameters_of,
+    response_of,
+    settled,
+    tell_level,
+    text_of,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -309,8 +320,7 @@ def _reasoning(level: str | None, quirks: Quirks, told: list[str]) -> dict[str, 
         if level != "off":
             told.append(f"reasoning: left out, for the target {_NO_OPTION}")
         return {}
-    if effort != wanted and level != "max":
-        told.append(f"reasoning: sent as {effort}, for the target does not take {wanted}")
+    tell_level(told, level, effort)
     reasoning = {"effort": effort}
     if quirks.hidden and level != "off":
         if "reasoning.summary" not in quirks.remedies:
