@@ -247,6 +247,7 @@ class Contract:
         sent = box.sent("Hi", system="Be brief.")
         assert sent.system == "Be brief."
         assert [turn.text for turn in sent.turns] == ["Hi"]
+        assert box.sent("Hi", system=" \n").system is None
 
     def test_conversation(self, box):
         """Turns keep their order and their speakers."""

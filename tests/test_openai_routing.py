@@ -148,6 +148,34 @@ def test_an_odd_option(server):
         model_of(server, options="responses=maybe").generate("Hi")
 
 
+def test_a_scheme_that_needs_no_option(server):
+    """What the scheme says is not said again, nor otherwise."""
+    for value in ("on", "off"):
+        with pytest.raises(DSNError, match="openai://"):
+            Registry({"LLM_BOX": server.dsn("openai-responses", options=f"responses={value}")}).parse("box/m")
+
+
+def test_words_of_the_prompt_lead_nowhere(server):
+    """An error that quotes what it was sent is no word on wires."""
+    words = "Invalid 'messages[0].content': got 'please call POST /v1/responses, this is not a chat model'"
+    server.add(Status(400, {"error": {"message": words}}))
+    with pytest.raises(APIError) as caught:
+        ask(model_of(server))
+    assert classify(caught.value) is ErrorKind.INVALID
+    assert paths(server) == [CHAT]
+
+
+def test_efforts_that_lead_back_to_themselves(server):
+    """Two servers behind one name may refuse each other's efforts: then none is sent, and no loop comes of it."""
+    told = "Unsupported value: '{}' is not supported with this model. Supported values are: '{}'."
+    for refused, taken in (("none", "low"), ("low", "none")):
+        error = {"message": told.format(refused, taken), "param": "reasoning.effort", "code": "unsupported_value"}
+        server.add(Status(400, {"error": error}))
+    reply = ask(model_of(server, "openai-responses", "gpt-5.1"), reasoning="off")
+    assert [seen.json.get("reasoning") for seen in server.requests] == [{"effort": "none"}, {"effort": "low"}, None]
+    assert reply.text
+
+
 def test_quirks_of_one_wire_are_not_those_of_the_other(routed):
     """What a DSN says of the chat does no harm to Responses, and models of both live side by side."""
     for id in ("gpt-6-astra", "gpt-4o"):

@@ -148,6 +148,8 @@ def make(
     from ._base import options_of
 
     row = SCHEMES[dsn.scheme]
+    if dsn.scheme == "openai-responses" and "responses" in dsn.options:
+        raise DSNError("openai-responses says it all: openai:// is the scheme with the option responses")
     if dsn.scheme == "llama-swaps" and dsn.plain:
         raise DSNError("llama-swaps+http contradicts itself: llama-swap:// is the one over plain http")
     if dsn.plain and not dsn.host:

@@ -50,7 +50,7 @@ class HTTPProvider(Provider):
     wire: the module that encodes and decodes for it. families: what is known of its
     models, see `Family`. limits, quirks: those of its DSN and its scheme, which win.
     own_options: what its DSN may say beside the options of all, each with the function that
-    reads it (ValueError if odd); they are quirks.
+    reads it (ValueError if odd); a provider gets them among its quirks.
     """
 
     wire: Any

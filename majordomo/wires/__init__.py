@@ -27,6 +27,7 @@ A module that draws (`openai_images`, `google_images`) has instead:
     raise_error(payload), read_error(status, text)   as above
     warnings(request, quirks)                        what of a request is not sent, or not as it is
 
-What the wires share stands once, in `_shared`; what those of one vendor share, in
-`_openai_errors` and `_google`.
+What the wires share stands once: the order of a conversation in `_conversation`, an answer
+that grows in `_growing`, schemas in `_schema`, the rest in `_shared`; what those of one
+vendor share, in `_openai_errors` and `_google`.
 """

@@ -72,12 +72,12 @@ class Quirks:
     """How a model differs from the newest, which one that nobody has heard of is taken for.
 
     version: of the API. thinking: the values of `thinking.type` that it takes, `()` if it
-    cannot think. efforts: the levels
-    that it takes, lowest first. forced: whether it can be made to call a tool. sampling:
-    whether it takes `any` of temperature and top_p, `one` of them, or `none`. most_tokens: of
-    an answer, None where no default comes near it. prefill: whether it goes on with an answer
-    that was begun for it. schemas: whether it can be held to a schema. remedies: what it does
-    not take, learned from its errors, see `_anthropic_errors`.
+    cannot think. efforts: the levels that it takes, lowest first. forced: whether it can be
+    made to call a tool. sampling: whether it takes `any` of temperature and top_p, `one` of
+    them, or `none`. most_tokens: of an answer, None where no default comes near it. prefill:
+    whether it goes on with an answer that was begun for it. schemas: whether it can be held
+    to a schema. remedies: what it does not take, learned from its errors, see
+    `_anthropic_errors`.
     """
 
     version: str = VERSION

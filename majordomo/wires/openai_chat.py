@@ -19,6 +19,7 @@ from ._shared import (
     count_of,
     data_url,
     error_object,
+    instructed,
     only_named,
     parameters_of,
     response_of,
@@ -137,8 +138,9 @@ def encode(
 
 def _encode_messages(request: Request, quirks: Quirks, target: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
-    if request.system:
-        found.append({"role": "developer" if quirks.official else "system", "content": request.system})
+    system = instructed(request)
+    if system:
+        found.append({"role": "developer" if quirks.official else "system", "content": system})
     for turn in with_images_moved(arranged(request, target)):
         encoded = _encode_assistant(turn, quirks) if turn.role == "assistant" else _encode_user(turn)
         if encoded is not None:
@@ -146,7 +148,7 @@ def _encode_messages(request: Request, quirks: Quirks, target: str) -> list[dict
         for answer in turn.answers:
             content = f"Error: {answer.text}" if answer.is_error else answer.text
             found.append({"role": "tool", "tool_call_id": answer.id, "content": content})
-    if len(found) == bool(request.system):  # there was nothing but thinking
+    if len(found) == bool(system):  # there was nothing but thinking
         found.append({"role": "user", "content": ""})
     return found
 

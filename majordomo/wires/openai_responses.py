@@ -19,6 +19,7 @@ from ._shared import (
     count_of,
     data_url,
     fresh_id,
+    instructed,
     only_named,
     parameters_of,
     response_of,
@@ -104,8 +105,9 @@ def encode(
     """The body of a request; see `wires`."""
     told = [] if told is None else told
     body: dict[str, Any] = {"model": model, "store": False, "input": _encode_input(request, quirks, target)}
-    if request.system:
-        body["instructions"] = request.system
+    system = instructed(request)
+    if system:
+        body["instructions"] = system
     _encode_tools(body, request, quirks)
     if request.schema is not None:
         body["text"] = {"format": _encode_schema(request.schema)}
