@@ -469,7 +469,7 @@ def test_a_server_that_is_busy_is_left_alone_for_a_minute(server, name, monkeypa
     for _ in range(2):
         assert kinds(chain.generate(SEE).attempts) == [("flux-schnell", "answered", None)]
     assert asked(server) == [LIST, CHAT, CHAT]
-    monkeypatch.setattr("majordomo.providers._base.ASK_AGAIN", 0.0)
+    monkeypatch.setattr("majordomo.providers._told.ASK_AGAIN", 0.0)
     server.reset()
     server.add(BUSY[name], path="/models")
     chain = registry_of(server).parse("box/flux-schnell")

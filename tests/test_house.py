@@ -48,7 +48,7 @@ FLOORS = (
         "_connection",
     ),
     ("_http", "media", "health"),
-    ("chain", "providers._base", "providers._limits"),
+    ("chain", "providers._base", "providers._limits", "providers._options", "providers._told"),
     ("providers._drawing", "providers._openai_models"),
     ("providers.openai",),
     ("providers.anthropic", "providers.google", "providers.llamaswap", "providers.ollama", "providers"),

@@ -145,7 +145,7 @@ def make(
     message for a provider that cannot be asked without a key.
     Raises DSNError for options that the scheme does not have.
     """
-    from ._base import options_of
+    from ._options import options_of
 
     row = SCHEMES[dsn.scheme]
     if dsn.scheme == "openai-responses" and "responses" in dsn.options:

@@ -8,9 +8,6 @@ transport. A provider's own module adds what is its own, and a row in the table 
 
 from __future__ import annotations
 
-import threading
-from time import monotonic
-
 from .. import _http, _json
 from .._frozen import copied
 from ..deadline import Deadline, as_timeout
@@ -18,7 +15,6 @@ from ..errors import (
     APIError,
     ConfigError,
     DeadlineError,
-    DSNError,
     MajordomoError,
     ProtocolError,
     TransportError,
@@ -34,7 +30,6 @@ if TYPE_CHECKING:
     from typing import Any, Callable
 
     from .._http import Client
-    from ..dsn import DSN
     from ..llm import Request, Response
     from ..model import StreamEvent
 else:
@@ -241,53 +236,6 @@ class Family:
     quirks: dict[str, Any] = field(default_factory=dict)
 
 
-ASKING = 5.0  # seconds at most for what a server is asked ahead of a question
-ASK_AGAIN = 60.0  # seconds until one that was late, or said no, is asked again
-
-
-class Told:
-    """What a server says of itself, asked ahead of a question: once, and at the cost of a moment.
-
-    A server that is late, fails or does not know such a question does no harm: the
-    question itself is answered or not, whatever this does. value: what was said, `nothing`
-    if the server does not know, None as long as nobody has asked.
-    """
-
-    def __init__(self, ask: Callable[[Deadline], Any], nothing: Any) -> None:
-        self.value: Any = None
-        self._ask, self._nothing, self._ask_after = ask, nothing, 0.0
-        self._asking = threading.Lock()
-
-    def get(self, deadline: Deadline) -> Any:
-        """What the server said, asked for now if it was not before; of several threads one asks, the others wait."""
-        if self.value is None and monotonic() >= self._ask_after:
-            limit = min(ASKING, deadline.require() / 4)
-            if self._asking.acquire(timeout=limit):  # in vain in the child of a fork that came while somebody asked
-                try:
-                    if self.value is None and monotonic() >= self._ask_after:
-                        self._hear(Deadline(limit, deadline.limit))
-                finally:
-                    self._asking.release()
-        return self._nothing if self.value is None else self.value
-
-    def _hear(self, deadline: Deadline) -> None:
-        try:
-            self.value = self._ask(deadline)
-        except ProtocolError:
-            self.value = self._nothing
-        except APIError as exc:
-            if exc.code == "model_not_found":
-                return  # it may be there next time, and then there is something to say
-            if exc.status < 400 or exc.status in (400, 401, 403, 404, 405, 501):
-                self.value = self._nothing
-            else:
-                self._ask_after = monotonic() + ASK_AGAIN
-        except (TransportError, TruncatedError):
-            pass
-        except DeadlineError:
-            self._ask_after = monotonic() + ASK_AGAIN
-
-
 class Target(Model):
     """One model of an HTTP provider: encode, send, decode; and mend what the server does not take.
 
@@ -476,89 +424,3 @@ def _deltas(source: _http.Source, framing: str, decoder: Any, deadline: Deadline
             return  # an event that the end of the stream has cut; `close` says whether the answer is whole
         if found:
             yield found
-
-
-def options_of(dsn: DSN, own_options: dict[str, Callable[[str], Any]]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What a DSN's options say: (fields of `Capabilities`, the rest by name); DSNError for an unknown or odd one."""
-    found: dict[str, Any] = {}
-    limits: dict[str, Any] = {}
-    for name, value in dsn.options.items():
-        read = _OPTIONS.get(name) or own_options.get(name)
-        if read is None:
-            from difflib import get_close_matches
-
-            known = sorted([*_OPTIONS, *own_options])
-            close = get_close_matches(name, known, 1)
-            hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
-            raise DSNError(f"unknown option {_shown(name)}: {hint}")
-        try:
-            (limits if name in _LIMITS else found)[_LIMITS.get(name, name)] = read(value)
-        except ValueError as exc:
-            raise DSNError(f"option {name}: {exc}") from None
-    return limits, found
-
-
-def _shown(name: str) -> str:
-    """An option's name, if it can be one; never half a token."""
-    return name if name.isidentifier() and len(name) <= 40 else "in this DSN"
-
-
-def _count(value: str) -> int:
-    if not (value.isascii() and value.isdigit() and len(value) <= 18):
-        raise ValueError("is a whole number")
-    return int(value)
-
-
-def _seconds(value: str) -> float:
-    try:
-        return as_timeout(float(value))
-    except ValueError:
-        raise ValueError("is a number of seconds above 0, or inf") from None
-
-
-def switch(value: str) -> bool:
-    """`on` or `off`, as an option says it."""
-    states = {"on": True, "off": False, "true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
-    if value.lower() not in states:
-        raise ValueError("is on or off")
-    return states[value.lower()]
-
-
-def _types(value: str) -> tuple[str, ...]:
-    names = [name.strip().lower().replace("image/", "") for name in value.split(",") if name.strip()]
-    names = ["jpeg" if name == "jpg" else name for name in names]
-    if not names or not set(names) <= set(_TYPES):
-        raise ValueError(f"is a list of {', '.join(_TYPES)}")
-    return tuple(f"image/{name}" for name in names)
-
-
-_TYPES = ("png", "jpeg", "gif", "webp", "bmp", "tiff")
-
-
-_OPTIONS: dict[str, Callable[[str], Any]] = {
-    "timeout": _seconds,
-    "max_images": _count,
-    "max_image_dimension": _count,
-    "max_image_bytes": _count,
-    "image_mime": _types,
-    "proxy": switch,
-    "ca": str,
-    "thinking": switch,
-    "max_total_image_bytes": _count,
-    "many_images": _count,
-    "many_image_dimension": _count,
-    "animated_images": switch,
-    "tools": switch,
-}
-_LIMITS = {  # whose options are fields of `Capabilities`
-    "max_images": "max_images_per_request",
-    "max_image_dimension": "max_image_dimension",
-    "max_image_bytes": "max_image_bytes",
-    "image_mime": "allowed_image_mime",
-    "max_total_image_bytes": "max_total_image_bytes",
-    "many_images": "many_images",
-    "many_image_dimension": "many_image_dimension",
-    "animated_images": "animated_images",
-    "tools": "tools",
-    "thinking": "thinking",
-}

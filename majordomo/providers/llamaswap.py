@@ -11,7 +11,9 @@ from urllib.parse import quote
 
 from ..errors import APIError, ConfigError
 from ..llm import Capabilities, images_of
-from ._base import HTTPProvider, Told, switch
+from ._base import HTTPProvider
+from ._options import switch
+from ._told import Told
 from .openai import OpenAI
 
 TYPE_CHECKING = False

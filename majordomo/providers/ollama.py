@@ -12,7 +12,8 @@ from ..dsn import DSN, split_host
 from ..errors import ConfigError, DSNError
 from ..llm import Capabilities, images_of
 from ..wires import ollama
-from ._base import HTTPProvider, Told
+from ._base import HTTPProvider
+from ._told import Told
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ from __future__ import annotations
 from .._frozen import copied
 from ..llm import Capabilities
 from ..wires import openai_chat
-from ._base import Family, HTTPProvider, Target, switch
+from ._base import Family, HTTPProvider, Target
 from ._limits import ANTHROPIC
+from ._options import switch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
