@@ -35,7 +35,7 @@ FLOORS = (
         "wires._growing",
         "wires._schema",
     ),
-    ("wires._google_remedies", "wires._google_schema"),
+    ("wires._anthropic_schema", "wires._google_remedies", "wires._google_schema", "wires._responses_answers"),
     (
         "wires",
         "wires.anthropic",

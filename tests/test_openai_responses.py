@@ -20,6 +20,7 @@ from majordomo.errors import APIError, ErrorKind, MajordomoError, ProtocolError,
 from majordomo.llm import Image, Message, Text, Thinking, Tool, ToolCall, ToolResult, assistant, tool_result, user
 from majordomo.model import TextDelta
 from majordomo.testing import RED, Status
+from majordomo.wires import _responses_answers as answers
 from majordomo.wires import openai_responses as wire
 
 SAMPLES = Samples("openai_responses")
@@ -741,7 +742,14 @@ def test_a_summary_that_is_refused():
 def test_odd_values_everywhere():
     """No value of any field of any event is fatal."""
     fields = ("type", "item", "delta", "text", "arguments", "output_index", "item_id", "content_index", "response")
-    for name in [*wire._PIECES, "response.output_item.added", "response.output_item.done", *wire._ENDS, "error", "x"]:
+    for name in [
+        *answers._PIECES,
+        "response.output_item.added",
+        "response.output_item.done",
+        *answers._ENDS,
+        "error",
+        "x",
+    ]:
         for field in fields:
             for value in [*ODD_VALUES, {"type": "message"}, {"type": "reasoning", "summary": [{}]}, {"output": [{}]}]:
                 decoder = wire.StreamDecoder(PLAIN)

@@ -11,7 +11,7 @@ Source, where nothing else is said: the vendor's SDK, anthropic 2.12 of November
 from __future__ import annotations
 
 from .. import _json
-from ..errors import APIError, ConfigError, ProtocolError, TruncatedError, UnsupportedError
+from ..errors import APIError, ProtocolError, TruncatedError
 from ..llm import Image, Text, Thinking, ToolCall, Usage, merge
 from ._conversation import NO_OUTPUT, Turn, arranged, with_images_moved
 from ._growing import Growing
@@ -154,12 +154,13 @@ class _Asked:
         return MAX_TOKENS + budget if most is None else min(MAX_TOKENS + budget, most)
 
     def _hold_to(self, schema: Any) -> None:
+        from ._anthropic_schema import narrowed
         from ._schema import checked, in_words
 
         checked(schema)
         taken = None
         if self.quirks.schemas and "schema" not in self.quirks.remedies:
-            taken = _schema_taken(schema)
+            taken = narrowed(schema)
         if taken is not None:
             self.body["output_config"] = {"format": {"type": "json_schema", "schema": taken}}
             return
@@ -307,9 +308,6 @@ class _Asked:
             self.told.append("stop: white space alone left out, for the target does not take it")
 
 
-# The conversation
-
-
 def _turns(request: Request, quirks: Quirks, target: str) -> list[Turn]:
     """The turns, as this server takes them: the user's first, none of nothing, no text of white space."""
     found: list[Turn] = []
@@ -393,58 +391,6 @@ def _encode_answer(answer: Answer) -> Block:
     found = {"type": "tool_result", "tool_use_id": answer.id, "content": content}
     return {**found, "is_error": True} if answer.is_error else found
 
-
-# Schemas
-
-# What an answer can be held to. Source: `_transform.py`.
-_KEYWORDS = (
-    *("type", "properties", "required", "additionalProperties", "items", "enum", "const", "anyOf"),
-    *("$ref", "$defs", "title", "description", "minItems", "format"),
-)
-_FORMATS = ("date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid")
-_MEANS_NOTHING = ("$schema", "$id", "$comment")
-
-
-def _schema_taken(schema: dict[str, Any]) -> dict[str, Any] | None:
-    """A schema as an answer can be held to it; None if it is recursive, or an object of it is meant to be open.
-
-    One that does not say whether it is open counts as closed: open ones cannot be had.
-    """
-    from ._schema import inlined, mapped, modern
-
-    try:
-        inlined(schema)  # to know whether it holds itself: references may stay
-        taken: dict[str, Any] = mapped(mapped(schema, modern), _narrowed)
-        return taken
-    except (UnsupportedError, ConfigError):  # ...or holds more references than can be followed
-        return None
-
-
-def _narrowed(node: dict[str, Any]) -> dict[str, Any]:
-    """One node of a schema: objects are closed, and what is not enforced stands in the description."""
-    from ._schema import described
-
-    if "oneOf" in node and "anyOf" not in node:
-        node["anyOf"] = node.pop("oneOf")
-    kinds = node.get("type")
-    if kinds == "object" or "properties" in node or (isinstance(kinds, list) and "object" in kinds):
-        if not isinstance(node.get("properties"), dict) or node.get("additionalProperties"):
-            raise UnsupportedError("the schema has an object whose members are not named")
-        node["additionalProperties"] = False
-    if "allOf" in node:
-        raise UnsupportedError("the schema has an object that is described in parts")
-    if "enum" in node or "const" in node:
-        node.pop("type", None)
-    dropped = [name for name in node if name not in _KEYWORDS and name not in _MEANS_NOTHING]
-    dropped += [
-        name for name, fine in (("format", _FORMATS), ("minItems", (0, 1))) if node.get(name, fine[0]) not in fine
-    ]
-    for name in _MEANS_NOTHING:
-        node.pop(name, None)
-    return described(node, dropped)
-
-
-# Answers
 
 _STOP_REASONS = {
     "end_turn": "stop",
