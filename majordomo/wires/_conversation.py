@@ -84,6 +84,9 @@ def arranged(request: Request, target: str, *, drawn: bool = False) -> list[Turn
     drawn: whether the wire has a place for an assistant's images. Raises UnsupportedError
     where it has none, and for a call or thinking that stands in a user's message.
     """
+    first = request.messages[0] if len(request.messages) == 1 else None
+    if first is not None and first.role == "user" and [type(part) for part in first.parts] == [Text]:
+        return [Turn("user", list(first.parts))]  # as most are
     found: list[Turn] = []
     results, lost = _matched(request.messages)
     names = _Names(tool.name for tool in request.tools)
