@@ -267,6 +267,12 @@ def parameters_of(tool: Tool) -> dict[str, Any]:
     return given if "type" in given else {"type": "object", "properties": {}, **given}
 
 
+def declared(tool: Tool, schema: str = "parameters") -> dict[str, Any]:
+    """A tool as most servers are told of it. schema: their word for the schema of its arguments."""
+    described = {"description": tool.description} if tool.description else {}
+    return {"name": tool.name, **described, schema: parameters_of(tool)}
+
+
 def only_named(request: Request) -> tuple[tuple[Tool, ...], str]:
     """(tools, choice) for a server that is told no tool by name: the named one is the only one, and must be called."""
     tools, choice = request.tools, request.tool_choice

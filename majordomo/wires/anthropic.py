@@ -15,7 +15,17 @@ from ..errors import APIError, ProtocolError, TruncatedError
 from ..llm import Image, Text, Thinking, ToolCall, Usage, merge
 from ._conversation import NO_OUTPUT, Turn, arranged, with_images_moved
 from ._growing import Growing
-from ._shared import base64_of, call_in_words, count_of, instructed, parameters_of, response_of, tell_level, text_of
+from ._shared import (
+    base64_of,
+    call_in_words,
+    count_of,
+    declared,
+    instructed,
+    only_named,
+    response_of,
+    tell_level,
+    text_of,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -183,16 +193,8 @@ class _Asked:
         if choice not in ("auto", "none") and not self._can_force():
             self.words.append(call_in_words(choice))
             self.told.append("tool_choice: asked for in words, for the target cannot be forced to call")
-            tools = tuple([tool for tool in tools if choice in ("required", tool.name)])
-            choice = "auto"
-        self.body["tools"] = [
-            {
-                "name": tool.name,
-                **({"description": tool.description} if tool.description else {}),
-                "input_schema": parameters_of(tool),
-            }
-            for tool in tools
-        ]
+            tools, choice = only_named(self.request)[0], "auto"
+        self.body["tools"] = [declared(tool, "input_schema") for tool in tools]
         if choice != "auto":
             self.body["tool_choice"] = _CHOICES.get(choice) or {"type": "tool", "name": choice}
 

@@ -24,6 +24,7 @@ from ._shared import (
     error_object,
     fresh_id,
     instructed,
+    only_named,
     response_of,
     settled,
     tell_level,
@@ -184,10 +185,9 @@ def _is_forced(request: Request) -> bool:
     return bool(request.tools) and request.tool_choice not in ("auto", "none")
 
 
-def _offered(request: Request) -> list[Tool]:
+def _offered(request: Request) -> tuple[Tool, ...]:
     """The tools that the model is told of."""
-    choice = request.tool_choice
-    return [tool for tool in request.tools if choice in ("auto", "required", tool.name)]
+    return () if request.tool_choice == "none" else only_named(request)[0]
 
 
 def _encode_tool(tool: Tool) -> dict[str, Any]:

@@ -18,10 +18,10 @@ from ._shared import (
     Remedy,
     count_of,
     data_url,
+    declared,
     error_object,
     instructed,
     only_named,
-    parameters_of,
     response_of,
     split_think,
     tell_level,
@@ -190,17 +190,7 @@ def _encode_tools(body: dict[str, Any], request: Request, quirks: Quirks) -> Non
         return
     # llama-server reads a name as `auto`, LM Studio refuses it
     tools, choice = (request.tools, request.tool_choice) if quirks.official else only_named(request)
-    body["tools"] = [
-        {
-            "type": "function",
-            "function": {
-                "name": tool.name,
-                **({"description": tool.description} if tool.description else {}),
-                "parameters": parameters_of(tool),
-            },
-        }
-        for tool in tools
-    ]
+    body["tools"] = [{"type": "function", "function": declared(tool)} for tool in tools]
     if choice in ("none", "required"):
         body["tool_choice"] = choice
     elif choice != "auto":

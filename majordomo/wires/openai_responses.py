@@ -18,6 +18,7 @@ from ._shared import (
     Remedy,
     count_of,
     data_url,
+    declared,
     instructed,
     only_named,
     parameters_of,
@@ -223,15 +224,8 @@ def _encode_tools(body: dict[str, Any], request: Request, quirks: Quirks) -> Non
     # nobody knows whether llama-server, which takes a name, obeys it
     tools, choice = (request.tools, request.tool_choice) if quirks.official else only_named(request)
     body["tools"] = [
-        {
-            "type": "function",
-            "name": tool.name,
-            **({"description": tool.description} if tool.description else {}),
-            "parameters": parameters_of(tool),
-            "strict": is_strict(
-                parameters_of(tool)
-            ),  # left out it means true here, and optional properties are filled in
-        }
+        # left out, `strict` means true here, and optional properties are filled in
+        {"type": "function", **declared(tool), "strict": is_strict(parameters_of(tool))}
         for tool in tools
     ]
     if choice in ("none", "required"):
