@@ -23,6 +23,7 @@ _FINISH = {"refusal": "stop", "other": "unknown"}
 
 
 def tell(reply: Reply, seen: Seen) -> Status:
+    """A reply in Chat Completions, whole or in chunks."""
     asked = body_of(seen)
     finish = _FINISH.get(end_of(reply), end_of(reply))
     head = {"id": "chatcmpl-fake", "created": CREATED, "model": asked.get("model", "fake")}

@@ -65,6 +65,7 @@ _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"
 
 
 def tell(reply: Reply, seen: Seen) -> Status:
+    """A reply in Responses, whole or as events."""
     asked, reason = body_of(seen), _INCOMPLETE.get(reason_of(reply))
     echo = merge(_ECHO, {name: asked[name] for name in _ECHO if asked.get(name) is not None})
     begun = {

@@ -318,18 +318,13 @@ class Target(Model):
         pictured = bool(images_of(request.messages))
         wire, quirks = self.way
         lasting: list[Any] = []
-        refused: APIError | None = None
-        before: Any = None
+        body, told = self._encoded(request, stream, wire, quirks)
         while True:
-            told: list[str] = []
-            body = wire.encode(request, self.id, quirks, target=self.name, stream=stream, told=told)
-            if refused is not None and body == before:
-                raise refused  # the caller's `extra` insists
             try:
                 answer = ask(wire, quirks, _json.dumps_sparingly(body) if pictured else body)
+                break
             except APIError as exc:
-                refused, before = exc, body
-                found, other = wire.remedy(exc, body, quirks), None
+                found = wire.remedy(exc, body, quirks)
                 if found is not None:
                     quirks = _with(quirks, found)
                     lasting += [found] if found.lasting else []
@@ -337,10 +332,17 @@ class Target(Model):
                     other = self.other_way(exc, wire)
                     if other is None:
                         raise
-                    (wire, quirks), before, lasting = other, None, []
-                continue
-            self._learn(wire, quirks, lasting)
-            return answer, (wire, quirks), told
+                    (wire, quirks), lasting = other, []
+                sent, (body, told) = body, self._encoded(request, stream, wire, quirks)
+                if body == sent:
+                    raise  # the caller's `extra` insists
+        self._learn(wire, quirks, lasting)
+        return answer, (wire, quirks), told
+
+    def _encoded(self, request: Request, stream: bool, wire: Any, quirks: Any) -> tuple[Any, list[str]]:
+        """(the body of a request, what of it is not sent as asked)."""
+        told: list[str] = []
+        return wire.encode(request, self.id, quirks, target=self.name, stream=stream, told=told), told
 
     def _learn(self, wire: Any, quirks: Any, lasting: list[Any]) -> None:
         """Remember what led to an answer: the wire, and what is to be mended from now on."""

@@ -44,6 +44,7 @@ def unpacked(signature: str | None) -> dict[str, Any]:
 
 
 def phase_of(part: Text) -> str:
+    """Whether a text was said before the answer or is it, as its server called that; `""` if it did not say."""
     return text_of(unpacked(part.signature).get("phase"))
 
 
