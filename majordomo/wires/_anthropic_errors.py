@@ -44,12 +44,12 @@ _PATTERNS = (
 _NAMED = r"[`'\"]?([a-z][a-z0-9_]*(?:\.[a-z0-9_]+)*)[`'\"]?(?::| is (?:deprecated|not)) "  # what a message begins with
 
 
-def raise_error(payload: Any, partial: str) -> None:
+def raise_error(payload: Any) -> None:
     """Raise the error that a 2xx payload or an event holds, with the status it would have had."""
     found = error_object(payload)
     if found is not None:
         status = _STATUS_OF_TYPE.get(text_of(found.get("type")), 500)
-        raise inner_error(payload, status, _facts(found, status), partial)
+        raise inner_error(payload, status, _facts(found, status))
 
 
 def read_error(status: int, text: str) -> Facts:

@@ -56,10 +56,10 @@ def read_error(status: int, text: str) -> Facts:
     return _read(error_in(text), status)[1]
 
 
-def inner(found: dict[str, Any], payload: Any, partial: str) -> APIError:
+def inner(found: dict[str, Any], payload: Any) -> APIError:
     """The error that stood in a 2xx payload, with the status it would have had."""
     status, facts = _read(found, None)
-    return inner_error(payload, status, facts, partial)
+    return inner_error(payload, status, facts)
 
 
 def _read(found: dict[str, Any], status: int | None) -> tuple[int, Facts]:

@@ -82,9 +82,12 @@ def fresh_id() -> str:
     return "call_" + os.urandom(12).hex()
 
 
-def sendable_id(id: str, longest: int = 40) -> str:
-    """A tool call's id as a server takes it; one that is too long or odd is replaced, always by the same."""
-    if 0 < len(id) <= longest and all(c.isascii() and (c.isalnum() or c in "_-") for c in id):
+LONGEST_ID = 40  # as OpenAI's Chat Completions takes it; the others take more
+
+
+def sendable_id(id: str) -> str:
+    """A tool call's id as servers take it; one that is too long or odd is replaced, always by the same."""
+    if 0 < len(id) <= LONGEST_ID and all(c.isascii() and (c.isalnum() or c in "_-") for c in id):
         return id
     from hashlib import sha256
 
@@ -344,7 +347,7 @@ def error_in(text: str) -> dict[str, Any]:
     return found or {"message": text}
 
 
-def inner_error(payload: Any, status: int, facts: Facts, partial: str) -> APIError:
+def inner_error(payload: Any, status: int, facts: Facts, partial: str = "") -> APIError:
     """The error that a 2xx payload holds. facts: its message, code, param and the seconds to wait."""
     message, code, param, wait = facts
     body = one_line(json_text(payload), 4000)

@@ -61,13 +61,13 @@ def read_error(status: int, text: str) -> Facts:
     return _anthropic_errors.read_error(status, text)
 
 
-def raise_error(payload: Any, partial: str = "") -> None:
+def raise_error(payload: Any) -> None:
     """Raise the error that a 2xx payload or an event holds, with the status it would have had."""
     if isinstance(payload, dict) and isinstance(payload.get("content"), list) and not payload.get("error"):
         return  # an answer
     from . import _anthropic_errors
 
-    _anthropic_errors.raise_error(payload, partial)
+    _anthropic_errors.raise_error(payload)
 
 
 def remedy(error: APIError, body: dict[str, Any], quirks: Quirks) -> Remedy | None:

@@ -59,13 +59,13 @@ def read_error(status: int, text: str) -> Facts:
     return _ollama_errors.read_error(status, text)
 
 
-def raise_error(payload: Any, partial: str = "") -> None:
+def raise_error(payload: Any) -> None:
     """Raise the error that a 2xx payload or a line holds, with the status it would have had."""
     found = error_object(payload)
     if found is not None:
         from . import _ollama_errors
 
-        raise _ollama_errors.inner(found, payload, partial)
+        raise _ollama_errors.inner(found, payload)
 
 
 @dataclass(frozen=True)
@@ -100,26 +100,14 @@ def encode(
     stream: bool = False,
     told: list[str] | None = None,
 ) -> dict[str, Any]:
-    """The body of a request. target: our name of the receiver, whose own thinking goes back to it.
+    """The body of a request; see `wires`.
 
     Raises UnsupportedError for an assistant's images and for tools whose schema is recursive.
     """
-    schema, words = request.schema, []
-    if _is_forced(request):
-        words.append(call_in_words(request.tool_choice))
-    if schema is not None and not quirks.schema_enforced:
-        from ._schema import in_words
-
-        words.append(in_words(schema))
-    body: dict[str, Any] = {"model": model, "messages": _encode_messages(request, instructed(request, *words), target)}
-    tools = _offered(request)
-    if tools:
-        body["tools"] = [_encode_tool(tool) for tool in tools]
-    if schema is not None and quirks.schema_enforced:
-        from ._schema import checked
-
-        body["format"] = checked(schema)
-    _, think = _thinking(request, quirks)
+    told = [] if told is None else told
+    body: dict[str, Any] = {"model": model, "messages": []}
+    words = [_offer_tools(body, request, told), _hold_to(body, request.schema, quirks, told)]
+    body["messages"] = _encode_messages(request, instructed(request, *words), target)
     options = _set(
         num_ctx=quirks.num_ctx,
         num_predict=request.max_tokens,
@@ -128,9 +116,8 @@ def encode(
         seed=request.seed,
         stop=list(request.stop) or None,
     )
+    think = _thinking(request, quirks, told)
     body.update(_set(think=think, options=options or None, keep_alive=quirks.keep_alive, stream=stream))
-    if told is not None:
-        _tell(told, request, quirks)
     return merge(body, request.extra) if request.extra else body
 
 
@@ -180,14 +167,31 @@ def _encode_answer(answer: Answer) -> dict[str, Any]:
     }
 
 
-def _is_forced(request: Request) -> bool:
-    """Whether a tool must be called, which no server can be made to do."""
-    return bool(request.tools) and request.tool_choice not in ("auto", "none")
+def _offer_tools(body: dict[str, Any], request: Request, told: list[str]) -> str:
+    """Put the tools into the body, and give the words that ask for one: no server can be made to call."""
+    if not request.tools:
+        return ""
+    if request.tool_choice == "none":
+        told.append("tools: left out, for the target has no tool_choice")
+        return ""
+    body["tools"] = [_encode_tool(tool) for tool in only_named(request)[0]]
+    if request.tool_choice == "auto":
+        return ""
+    told.append("tool_choice: asked for in words, for the target cannot be forced to call")
+    return call_in_words(request.tool_choice)
 
 
-def _offered(request: Request) -> tuple[Tool, ...]:
-    """The tools that the model is told of."""
-    return () if request.tool_choice == "none" else only_named(request)[0]
+def _hold_to(body: dict[str, Any], schema: Any, quirks: Quirks, told: list[str]) -> str:
+    """Put the schema of the answer into the body, or give the words that ask for it."""
+    if schema is None:
+        return ""
+    from ._schema import checked, in_words
+
+    if quirks.schema_enforced:
+        body["format"] = checked(schema)
+        return ""
+    told.append("schema: asked for in words, for the target does not enforce it")
+    return in_words(schema)
 
 
 def _encode_tool(tool: Tool) -> dict[str, Any]:
@@ -210,16 +214,22 @@ def _readable(node: dict[str, Any]) -> dict[str, Any]:
     return node
 
 
-def _thinking(request: Request, quirks: Quirks) -> tuple[Any, Any]:
-    """`think` as it is wanted and as it is sent; None for nothing."""
+def _thinking(request: Request, quirks: Quirks, told: list[str]) -> Any:
+    """`think` as it is sent, None for nothing."""
     wanted: Any = quirks.think if request.reasoning is None else _THINK[request.reasoning]
-    if "think" in quirks.remedies:
-        return wanted, None
-    said = settled(f"think={wanted}", quirks.remedies)
-    if said == f"think={wanted}":
-        return wanted, wanted
-    value = said.partition("=")[2] if said else None
-    return wanted, True if value == "true" else value
+    said = f"think={wanted}"
+    sent = None if "think" in quirks.remedies else settled(said, quirks.remedies)
+    option = "think" if request.reasoning is None else "reasoning"
+    if wanted and sent is None:
+        told.append(f"{option}: left out, for the target does not think")
+    elif wanted and sent != said:
+        level = "on" if sent == "think=true" else (sent or "").partition("=")[2]
+        told.append(f"{option}: sent as {level}, for the target does not take {said}")
+    elif wanted and request.reasoning is not None:
+        tell_level(told, request.reasoning, wanted)
+    if sent is None or sent == said:
+        return wanted if sent else None
+    return True if sent == "think=true" else sent.partition("=")[2]
 
 
 _STOP_REASONS = {"stop": "stop", "length": "length"}  # others are `load` and `unload`; old servers give none
@@ -337,22 +347,3 @@ def remedy(error: APIError, body: dict[str, Any], quirks: Quirks) -> Remedy | No
     elif error.code == "invalid_think" and isinstance(think, str):
         found = Remedy(f"think={think}", "think=high" if think == "max" else "think=true")
     return None if found is None or found.said in quirks.remedies else found
-
-
-def _tell(found: list[str], request: Request, quirks: Quirks) -> None:
-    """Say what of this request is sent in words, and what the remedies do to it."""
-    if _is_forced(request):
-        found.append("tool_choice: asked for in words, for the target cannot be forced to call")
-    elif request.tools and request.tool_choice == "none":
-        found.append("tools: left out, for the target has no tool_choice")
-    if request.schema is not None and not quirks.schema_enforced:
-        found.append("schema: asked for in words, for the target does not enforce it")
-    wanted, sent = _thinking(request, quirks)
-    option = "think" if request.reasoning is None else "reasoning"
-    if request.reasoning == "minimal" and sent == wanted:
-        tell_level(found, request.reasoning, wanted)
-    if wanted and sent is None:
-        found.append(f"{option}: left out, for the target does not think")
-    elif sent != wanted and wanted:
-        level = "on" if sent is True else sent
-        found.append(f"{option}: sent as {level}, for the target does not take think={wanted}")

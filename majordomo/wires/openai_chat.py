@@ -125,15 +125,27 @@ def encode(
         body["stream_options"] = {"include_usage": True}
         if quirks.official:
             body["stream_options"]["include_obfuscation"] = False
+    mended = _mend(body, quirks)
+    if told is not None:
+        told.extend(mended.values())
+        if request.reasoning is not None and "reasoning" not in mended:
+            tell_level(told, request.reasoning, body["reasoning_effort"])
+    return merge(body, request.extra) if request.extra else body
+
+
+def _mend(body: dict[str, Any], quirks: Quirks) -> dict[str, str]:
+    """Rename or leave out what the server does not take; gives a sentence for each option that this changes."""
+    found = {}
     for said, instead in quirks.remedies.items():
         name, _, refused = said.partition("=")
         if name in body and refused in ("", body[name]):
             kept = body.pop(name)
             if instead is not None:
                 body[instead] = kept
-    if told is not None and (quirks.remedies or request.reasoning):
-        _tell(told, request, quirks)
-    return merge(body, request.extra) if request.extra else body
+            if name not in _OURS:
+                what = f"sent as {instead}" if instead else "left out"
+                found[_OPTION[name]] = f"{_OPTION[name]}: {what}, for the target does not take {said}"
+    return found
 
 
 def _encode_messages(request: Request, quirks: Quirks, target: str) -> list[dict[str, Any]]:
@@ -421,6 +433,7 @@ _OPTION = {
     "chat_template_kwargs": "reasoning",
     "stream_options": "stream_options",
 }
+_OURS = ("chat_template_kwargs", "stream_options")  # of these nobody has to hear
 _OTHER_NAME = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
 _UNSUPPORTED_CODES = ("unsupported_parameter", "unsupported_value", "unknown_parameter", "extra_forbidden")
 _UNSUPPORTED = (
@@ -449,20 +462,3 @@ def remedy(error: APIError, body: dict[str, Any], quirks: Quirks) -> Remedy | No
         return None if said in quirks.remedies else Remedy(said)
     instead = _OTHER_NAME.get(param)
     return Remedy(param, None if instead in body or instead in quirks.remedies else instead)
-
-
-def _tell(told: list[str], request: Request, quirks: Quirks) -> None:
-    """Say what of this request is not sent as it is, one sentence for each option."""
-    found = {}
-    for said, instead in quirks.remedies.items():
-        name, _, value = said.partition("=")
-        option = _OPTION[name]
-        if name == "chat_template_kwargs" or getattr(request, option, None) in (None, ()):
-            continue
-        if value and value != (_EFFORT_OFFICIAL if quirks.official else _EFFORT)[request.reasoning or "off"]:
-            continue
-        what = f"sent as {instead}" if instead else "left out"
-        found[option] = f"{option}: {what}, for the target does not take {said}"
-    told.extend(found.values())
-    if request.reasoning and "reasoning" not in found:
-        tell_level(told, request.reasoning, (_EFFORT_OFFICIAL if quirks.official else _EFFORT)[request.reasoning])
