@@ -78,40 +78,39 @@ def encode(
     stream: bool = False,
     told: list[str] | None = None,
 ) -> dict[str, Any]:
-    """The body of a request; the model, and whether to stream, stand in the path.
-
-    target: our name of the receiver, whose own signatures go back to it.
-    """
+    """The body of a request; see `wires`. The model, and whether to stream, stand in the path."""
+    told = [] if told is None else told
     body: dict[str, Any] = {"contents": _contents(request, quirks, target)}
-    config = {name: getattr(request, option) for name, option in _settings(request) if name not in quirks.remedies}
-    if request.stop and "stopSequences" in config:
-        config["stopSequences"] = list(request.stop)
-    thinking = _thinking_config(request.reasoning, quirks)
-    if thinking:
-        config["thinkingConfig"] = thinking
-    enforced, words = _schema(request, quirks)
-    config.update(enforced)
+    config = _settings(request, quirks, told)
+    if request.system and "systemInstruction" in quirks.remedies:
+        told.append("system: sent as the user's words, for the target has no system prompt")
+    words = _hold_to(config, request, quirks, told)
+    if request.reasoning is not None:
+        _think(config, request.reasoning, quirks, told)
     _instruct(body, instructed(request, words), quirks)
+    if "thoughtSignature" in quirks.remedies:
+        told.append("messages: signatures left out, for the target does not take these")
     if request.tools:
         _tools(body, request)
     if config:
         body["generationConfig"] = config
-    if told is not None:
-        _tell(told, request, quirks)
     return merge(body, request.extra) if request.extra else body
 
 
-def _settings(request: Request) -> list[tuple[str, str]]:
-    """The settings that are set, and can be sent: (field, option)."""
-    return [
-        (name, option)
-        for name, option in _SETTINGS
-        if getattr(request, option) not in (None, ()) and (name != "seed" or _is_sendable(request.seed))
-    ]
-
-
-def _is_sendable(seed: int | None) -> bool:
-    return seed is None or -(2**31) <= seed < 2**31
+def _settings(request: Request, quirks: Quirks, told: list[str]) -> dict[str, Any]:
+    """The settings that are set, and taken."""
+    found: dict[str, Any] = {}
+    for name, option in _SETTINGS:
+        value = getattr(request, option)
+        if value is None or value == ():
+            continue
+        if option == "seed" and not -(2**31) <= value < 2**31:
+            told.append("seed: left out, for the target takes 32 bits")
+        elif name in quirks.remedies:
+            told.append(f"{option}: left out, for the target does not take it")
+        else:
+            found[name] = list(value) if option == "stop" else value
+    return found
 
 
 def _instruct(body: dict[str, Any], system: str, quirks: Quirks) -> None:
@@ -225,45 +224,42 @@ def _declared(tool: Tool) -> dict[str, Any]:
     return found
 
 
-def _enforces(request: Request, quirks: Quirks) -> bool:
-    """Whether the model can be made to follow a schema."""
-    remedies = quirks.remedies
-    return "responseJsonSchema" not in remedies and not (request.tools and "responseJsonSchema=tools" in remedies)
-
-
-def _schema(request: Request, quirks: Quirks) -> tuple[dict[str, Any], str]:
-    """What stands of a schema in `generationConfig`, or else the words that ask for it."""
+def _hold_to(config: dict[str, Any], request: Request, quirks: Quirks, told: list[str]) -> str:
+    """Put the schema of the answer into `generationConfig`, or give the words that ask for it."""
     if request.schema is None:
-        return {}, ""
+        return ""
     from ._google_schema import adapted
     from ._schema import checked, in_words
 
     schema = checked(request.schema)
-    if not _enforces(request, quirks):
-        return {}, in_words(schema)
-    return {"responseMimeType": "application/json", "responseJsonSchema": adapted(schema)}, ""
+    if "responseJsonSchema" in quirks.remedies or (request.tools and "responseJsonSchema=tools" in quirks.remedies):
+        told.append("schema: asked for in words, for the target does not enforce it")
+        return in_words(schema)
+    config.update(responseMimeType="application/json", responseJsonSchema=adapted(schema))
+    return ""
 
 
-def _thinks(quirks: Quirks) -> bool:
-    """Whether the model can be told how much to think."""
-    return bool(quirks.levels) and "thinkingConfig" not in quirks.remedies
-
-
-def _thinking(level: str, quirks: Quirks) -> tuple[str, str | None]:
-    """What a level of reasoning is called here (`"thinkingLevel=LOW"`), and what is sent for it after all remedies."""
+def _think(config: dict[str, Any], level: str, quirks: Quirks, told: list[str]) -> None:
+    """Ask for a level of reasoning, by the name or the number of tokens that the model has for it."""
+    if not quirks.levels or "thinkingConfig" in quirks.remedies:
+        if level != "off":
+            told.append("reasoning: left out, for the target has no such option")
+        return
     value = quirks.levels[level]
     said = f"{'thinkingBudget' if isinstance(value, int) else 'thinkingLevel'}={value}"
-    return said, settled(said, quirks.remedies)
-
-
-def _thinking_config(level: str | None, quirks: Quirks) -> dict[str, Any]:
-    if level is None or not _thinks(quirks):
-        return {}
-    name, _, value = (_thinking(level, quirks)[1] or "").partition("=")
-    config: dict[str, Any] = {} if level == "off" else {"includeThoughts": True}
+    sent = settled(said, quirks.remedies)
+    if level == "off" and sent and sent != "thinkingBudget=0":
+        told.append(f"reasoning: sent as {sent}, for the target always thinks")
+    elif sent != said:
+        told.append(f"reasoning: {f'sent as {sent}' if sent else 'left out'}, for the target does not take {said}")
+    elif isinstance(value, str):
+        tell_level(told, level, value)
+    thinking: dict[str, Any] = {} if level == "off" else {"includeThoughts": True}
+    name, _, given = (sent or "").partition("=")
     if name:
-        config[name] = int(value) if name == "thinkingBudget" else value
-    return config
+        thinking[name] = int(given) if name == "thinkingBudget" else given
+    if thinking:
+        config["thinkingConfig"] = thinking
 
 
 # Reasons of an end beside those of filters. Source: google-genai, `types.FinishReason`.
@@ -449,35 +445,3 @@ def remedy(error: APIError, body: dict[str, Any], quirks: Quirks) -> Remedy | No
     from . import _google_remedies
 
     return _google_remedies.remedy(error, body, quirks.remedies, quirks.signed_calls)
-
-
-def _tell(found: list[str], request: Request, quirks: Quirks) -> None:
-    """Say what of this request is not sent, or not as it is."""
-    found += [
-        f"{option}: left out, for the target does not take it"
-        for name, option in _settings(request)
-        if name in quirks.remedies
-    ]
-    if not _is_sendable(request.seed):
-        found.append("seed: left out, for the target takes 32 bits")
-    if request.system and "systemInstruction" in quirks.remedies:
-        found.append("system: sent as the user's words, for the target has no system prompt")
-    if request.schema is not None and not _enforces(request, quirks):
-        found.append("schema: asked for in words, for the target does not enforce it")
-    if request.reasoning is not None:
-        found += _told_of_thinking(request.reasoning, quirks)
-    if "thoughtSignature" in quirks.remedies:
-        found.append("messages: signatures left out, for the target does not take these")
-
-
-def _told_of_thinking(level: str, quirks: Quirks) -> list[str]:
-    if not _thinks(quirks):
-        return [] if level == "off" else ["reasoning: left out, for the target has no such option"]
-    said, sent = _thinking(level, quirks)
-    if sent == said and (level != "off" or sent == "thinkingBudget=0"):
-        found: list[str] = []
-        if said.startswith("thinkingLevel="):
-            tell_level(found, level, quirks.levels[level])
-        return found
-    why = "always thinks" if level == "off" and sent else f"does not take {said}"
-    return [f"reasoning: {f'sent as {sent}' if sent else 'left out'}, for the target {why}"]
