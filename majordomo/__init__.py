@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from importlib import import_module
 
+from ._loading import loading
+
 __version__ = "0.1.0"
 
 # Where each name of the face lives; a module is imported when its first name is used.
@@ -75,13 +77,12 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    home = _HOME_OF.get(name)
+    home = name if name in _MODULES else _HOME_OF.get(name)
     if home is None:
-        if name in _MODULES:
-            return import_module("." + name, __name__)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = getattr(import_module("." + home, __name__), name)
-    globals()[name] = found
+    with loading:
+        module = import_module("." + home, __name__)
+    found = globals()[name] = module if home == name else getattr(module, name)
     return found
 
 

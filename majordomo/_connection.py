@@ -1,22 +1,22 @@
 """One connection to a server, every operation of which ends by a deadline.
 
-`http.client.HTTPResponse` reads from whatever `makefile` hands out. Here that is a
-reader that asks the deadline before each `recv`, so that a status line, a header or a
-body that drips in cannot outlast it; connecting, tunnelling, TLS and sending ask the
-same deadline. The connection also remembers whether a byte of the answer has arrived:
+An answer is read through a buffer that asks the deadline before each `recv`, so that a
+status line, a header or a body that drips in cannot outlast it; connecting, tunnelling,
+TLS and sending ask the same deadline. The connection also remembers whether a byte of the answer has arrived:
 only before the first one may a request be sent again on a fresh connection.
 """
 
 from __future__ import annotations
 
-import http.client
 import io
 import os
 import select
 import socket
 import time
 from functools import lru_cache
+from http.client import HTTPException
 
+from ._incoming import Incoming
 from .deadline import Deadline
 from .errors import TransportError
 
@@ -36,7 +36,8 @@ CONNECT_TIMEOUT = 10.0
 LONGEST_WAIT = 86400.0  # of one operation; sockets take no infinity
 BUFFER = 65536
 CHUNK = 262144  # of an upload, between two looks at whether the server has answered already
-INFORMATIONAL = 32  # answers of status 1xx before the real one
+MOST_BYTES = 1 << 30  # of one answer: of chunks without end, say, that hold next to nothing
+HASTE = 0.1  # seconds below which a socket is told exactly how long it may wait
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,8 @@ class _Wire(io.RawIOBase):
         self.deadline = deadline
         self.heard = False
         self.quiet = False
+        self.room = 0  # bytes that the answer under way may still take
+        self._patience = 0.0  # what the socket's timeout is
 
     def readable(self) -> bool:
         return True
@@ -90,11 +93,26 @@ class _Wire(io.RawIOBase):
         """Seconds that the next operation may take; raises DeadlineError."""
         return min(self.deadline.require(), LONGEST_WAIT)
 
+    def arm(self) -> None:
+        """Let the socket's next operation end by the deadline; raises DeadlineError.
+
+        Telling a socket its timeout is a system call. It is told a little less than there
+        is, and not again while that holds; whoever waited for so long waits again.
+        """
+        left = self.wait()
+        if not left / 2 <= self._patience <= left:
+            self._patience = left * 0.9 if left > HASTE else left
+            self.sock.settimeout(self._patience)
+
+    def secured(self, sock: Any) -> None:
+        """Go on over a TLS socket, which is told its own timeout."""
+        self.sock, self._patience = sock, 0.0
+
     def readinto(self, buffer: Any) -> int | None:
         if self.quiet:
             return None
         while True:
-            self.sock.settimeout(self.wait())
+            self.arm()
             try:
                 count: int = self.sock.recv_into(buffer)
             except socket.timeout as exc:
@@ -103,6 +121,9 @@ class _Wire(io.RawIOBase):
                 continue  # the next look at the deadline says whether that was all
             if count:
                 self.heard = True
+                self.room -= count
+                if self.room < 0:
+                    raise HTTPException("more bytes than any answer has")
             return count
 
 
@@ -115,12 +136,14 @@ class Connection:
 
     def __init__(self, route: Route, deadline: Limit, context: Callable[[], ssl.SSLContext]) -> None:
         self._wire: Any = None
+        self._quiet: Callable[[], bool] | None = None
         self._pid = os.getpid()
         self.used = 0.0
         limit = _Nearer(deadline, Deadline(CONNECT_TIMEOUT, "connect"))
         try:
             host, port = route.proxy[:2] if route.proxy else (route.host, route.port)
             self._wire = _Wire(_connect(host, port, limit), limit)  # type: ignore[arg-type]
+            self._wire.room = MOST_BYTES
             self._reader = _Buffer(self._wire, BUFFER)
             if route.tunnelled:
                 self._tunnel(route)
@@ -158,8 +181,7 @@ class Connection:
         if route.proxy[2]:
             head += f"Proxy-Authorization: {route.proxy[2]}\r\n"
         self.send(head.encode("latin-1") + b"\r\n")
-        answer = http.client.HTTPResponse(self, method="CONNECT")  # type: ignore[arg-type]
-        answer.begin()
+        answer = Incoming(self._reader, "CONNECT")
         if not 200 <= answer.status < 300:
             raise TransportError(
                 f"the proxy {route.proxy[0]}:{route.proxy[1]} refused a tunnel: HTTP {answer.status}"
@@ -174,10 +196,11 @@ class Connection:
 
         wire = self._wire
         try:
-            wire.sock = context.wrap_socket(wire.sock, server_hostname=host.strip("[]"), do_handshake_on_connect=False)
+            wire.secured(
+                context.wrap_socket(wire.sock, server_hostname=host.strip("[]"), do_handshake_on_connect=False)
+            )
             wire.sock.__class__ = _quiet(type(wire.sock))  # type: ignore[arg-type]  # a class that wrap_socket cannot be told
-            wire.sock.settimeout(wire.wait())
-            wire.sock.do_handshake()
+            self._shake_hands()
         except ssl.SSLCertVerificationError as exc:
             reason = getattr(exc, "verify_message", "") or exc.reason
             raise TransportError(
@@ -185,12 +208,22 @@ class Connection:
                 code="certificate",
             ) from exc
 
-    def exchange(self, head: bytes, body: bytes | bytearray | None, method: str) -> http.client.HTTPResponse:
+    def _shake_hands(self) -> None:
+        wire = self._wire
+        while True:
+            wire.arm()
+            try:
+                return wire.sock.do_handshake()  # type: ignore[no-any-return]
+            except socket.timeout as exc:
+                if is_foreign(exc):
+                    raise
+
+    def exchange(self, head: bytes, body: bytes | bytearray | None, method: str) -> Incoming:
         """Send a request and read the answer's head.
 
         A server that answers before it has read all of a large body (413) is heard.
         """
-        self._wire.heard = False
+        self._wire.heard, self._wire.room = False, MOST_BYTES
         failure: OSError | None = None
         try:
             whole = self.send(head if body is None else head + body if len(body) < BUFFER else head)
@@ -201,24 +234,14 @@ class Connection:
                 raise
             failure, whole = exc, False
         try:
-            answer = self._answer(method)
-        except (OSError, http.client.HTTPException) as exc:
+            answer = Incoming(self._reader, method)
+        except (OSError, HTTPException) as exc:
             if failure is not None and not isinstance(exc, TimeoutError) and not is_foreign(exc):
                 raise failure from exc
             raise
         if not whole:
-            answer.will_close = True
+            answer.closes = True
         return answer
-
-    def _answer(self, method: str) -> http.client.HTTPResponse:
-        for _ in range(INFORMATIONAL):
-            answer = http.client.HTTPResponse(self, method=method)  # type: ignore[arg-type]
-            answer.begin()
-            if not 100 <= answer.status < 200:
-                return answer
-            if answer.status == 101:  # a switch that nobody asked for
-                break
-        raise http.client.HTTPException("nothing but 1xx answers")
 
     def send(self, data: bytes | bytearray) -> bool:
         """Send it all; False if the server answered before it had everything."""
@@ -226,7 +249,7 @@ class Connection:
         while view:
             if len(data) > CHUNK and not self._may_send():
                 return False
-            wire.sock.settimeout(wire.wait())
+            wire.arm()
             try:
                 view = view[wire.sock.send(view[:CHUNK]) :]
             except socket.timeout as exc:
@@ -240,17 +263,15 @@ class Connection:
         Not for TLS, where what can be read need not be the answer.
         """
         wire = self._wire
-        return hasattr(wire.sock, "do_handshake") or not _ready(wire.sock, wire.wait(), writing=True)
-
-    def makefile(self, mode: str) -> io.BufferedReader:
-        """What HTTPResponse reads from; one for the life of the connection, so that nothing is lost."""
-        return self._reader
+        return hasattr(wire.sock, "do_handshake") or not _speaks(wire.sock, wire.wait())
 
     @property
     def idle(self) -> bool:
         """Whether nothing has come since the last answer: no end, and no bytes nobody asked for."""
         try:
-            return not self._reader.waiting() and not _ready(self._wire.sock, 0.0)
+            if self._quiet is None:
+                self._quiet = _watch(self._wire.sock)
+            return not self._reader.waiting() and self._quiet()
         except (OSError, ValueError):
             return False
 
@@ -408,13 +429,22 @@ def _look_up(host: str, port: int, limit: _Nearer) -> list[Any]:
     return list(found[0])
 
 
-def _ready(sock: Any, timeout: float, writing: bool = False) -> bool:
-    """Whether a socket can be read; with `writing`, wait until it can be read or written."""
+def _watch(sock: Any) -> Callable[[], bool]:
+    """A function that says whether nothing has come from a socket, its end included."""
     if hasattr(select, "poll"):
         poller = select.poll()
-        poller.register(sock, select.POLLIN | (select.POLLOUT if writing else 0))
+        poller.register(sock, select.POLLIN)
+        return lambda: not poller.poll(0)
+    return lambda: not select.select([sock], [], [], 0.0)[0]
+
+
+def _speaks(sock: Any, timeout: float) -> bool:
+    """Wait until a socket takes or has something; whether it has."""
+    if hasattr(select, "poll"):
+        poller = select.poll()
+        poller.register(sock, select.POLLIN | select.POLLOUT)
         return any(flags & ~select.POLLOUT for _, flags in poller.poll(min(timeout, LONGEST_WAIT) * 1000))
-    return bool(select.select([sock], [sock] if writing else [], [], timeout)[0])
+    return bool(select.select([sock], [sock], [], timeout)[0])
 
 
 def _where(route: Route) -> str:

@@ -29,9 +29,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any, Callable
 
+    from ._incoming import Incoming
+
     ReadError = Callable[[int, str], "tuple[str, str | None, str | None, float | None]"]
 
 CAP = 64 * 1024 * 1024  # bytes of an answer
+PIECE = 64 * 1024  # bytes of an answer that are handled at once
 ERROR_CAP = 64 * 1024  # bytes of an error's body that are read
 ERROR_TIME = 2.0  # seconds that reading it may take
 BODY_CAP = 4000  # characters of it that an APIError keeps
@@ -252,11 +255,11 @@ class Answer:
     Whoever holds an `Answer` closes it; read to its end, its connection serves again.
     """
 
-    def __init__(self, server: _Server, connection: Connection, inner: http.client.HTTPResponse) -> None:
+    def __init__(self, server: _Server, connection: Connection, inner: Incoming) -> None:
         self._server, self._connection, self._inner = server, connection, inner
         self.status = inner.status
         self.headers = inner.headers
-        self._encoding = (inner.headers.get("Content-Encoding") or "identity").strip().lower()
+        self._encoding = inner.headers.get("content-encoding", "").lower() or "identity"
 
     def chunks(self, cap: int = CAP) -> Iterator[bytes]:
         """The body, piece by piece as it comes.
@@ -264,31 +267,30 @@ class Answer:
         Raises TruncatedError if it ends before its announced end, ProtocolError above `cap` bytes.
         """
         inner, total = self._inner, 0
-        if self.status in (204, 304):  # no body, whatever the headers say
-            return
-        announced = inner.length
+        announced = inner.left
         if announced is not None and announced > cap:
             raise _too_big(cap)
         read1 = inner.read1
-        decode = None if self._encoding == "identity" else _decompress(self._encoding)
+        packed = None if self._encoding == "identity" else _Packed(self._encoding)
         while True:
-            chunk = read1(65536)
+            chunk = read1(PIECE)
             if not chunk:
                 break
-            if decode is not None:
-                chunk = decode(chunk)
-            total += len(chunk)
-            if total > cap:
-                raise _too_big(cap)
-            yield chunk
-        if inner.length:
-            raise TruncatedError(f"the answer was cut: {inner.length} of {announced} bytes did not come")
+            for piece in (chunk,) if packed is None else packed.feed(chunk):
+                total += len(piece)
+                if total > cap:
+                    raise _too_big(cap)
+                yield piece
+        if packed is not None and not packed.whole:
+            raise TruncatedError(f"the answer was cut: its {self._encoding[:40]} has no end")
+        if inner.left:
+            raise TruncatedError(f"the answer was cut: {inner.left} of {announced} bytes did not come")
         self._keep()
 
     def read(self, cap: int = CAP) -> bytes:
         """The whole body; raises as `chunks` does."""
         inner = self._inner
-        if not inner.chunked and inner.length is not None and inner.length <= cap and self._encoding == "identity":
+        if inner.left is not None and inner.left <= cap and self._encoding == "identity":
             body = inner.read()
             self._keep()
             return body
@@ -310,11 +312,11 @@ class Answer:
         connection, inner = self._connection, self._inner
         if connection is _LET_GO:
             return
-        if inner.isclosed() or inner.length == 0:
+        if inner.ended:
             return self._keep()
         connection.deadline = Deadline(GRACE)
         try:
-            if inner.chunked and len(inner.read1(1024)) == 0 and inner.isclosed():
+            if not inner.closes and not inner.read1(1024) and inner.ended:
                 return self._keep()
         except (MajordomoError, OSError, http.client.HTTPException) as exc:
             if is_foreign(exc):
@@ -323,7 +325,7 @@ class Answer:
 
     def _keep(self) -> None:
         inner = self._inner
-        if inner.will_close or not (inner.isclosed() or inner.length == 0):
+        if inner.closes or not inner.ended:
             return self.close()
         connection, self._connection = self._connection, _LET_GO
         if connection is not _LET_GO:
@@ -353,24 +355,33 @@ def _too_big(cap: int) -> ProtocolError:
     return ProtocolError(f"the answer is larger than {cap // 2**20} MiB")
 
 
-def _decompress(encoding: str) -> Callable[[bytes], bytes]:
-    """A decoder for a body that is compressed though nobody asked for it."""
-    import zlib
+class _Packed:
+    """A body that is compressed though nobody asked for it, unpacked piece by piece: few bytes may hold very many."""
 
-    if encoding not in ("gzip", "x-gzip", "deflate"):
-        raise ProtocolError(f"the answer is encoded as {encoding[:40]!r}, which was not asked for")
-    inner = zlib.decompressobj(47)  # gzip or zlib, told apart by the header
+    def __init__(self, encoding: str) -> None:
+        import zlib
 
-    def decode(chunk: bytes) -> bytes:
-        try:
-            plain = inner.decompress(chunk, CAP)
-        except zlib.error as exc:
-            raise ProtocolError(f"the answer says it is {encoding} and is not") from exc
-        if inner.unconsumed_tail:
-            raise _too_big(CAP)
-        return plain
+        if encoding not in ("gzip", "x-gzip", "deflate"):
+            raise ProtocolError(f"the answer is encoded as {encoding[:40]!r}, which was not asked for")
+        self._encoding, self._zlib = encoding, zlib
+        self._inner: Any = None
 
-    return decode
+    @property
+    def whole(self) -> bool:
+        """Whether what came has an end, or nothing has come."""
+        return self._inner is None or self._inner.eof
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """What these bytes hold, in pieces; ProtocolError if they are not what they should be."""
+        while data:
+            if self._inner is None or self._inner.eof:
+                self._inner = self._zlib.decompressobj(47)  # gzip or zlib, told apart by the header
+            try:
+                plain = self._inner.decompress(data, PIECE)
+            except self._zlib.error as exc:
+                raise ProtocolError(f"the answer says it is {self._encoding} and is not") from exc
+            data = self._inner.unconsumed_tail or self._inner.unused_data
+            yield plain
 
 
 _ASKING = {"Accept": "application/json", "Accept-Encoding": "identity"}
@@ -507,7 +518,7 @@ def _translate(error: Exception, url: str) -> Exception:
         return error
     if isinstance(error, URLError) and isinstance(error.reason, Exception):
         error = error.reason
-    where = urlsplit(url).netloc
+    where = _line(urlsplit(url).netloc, MESSAGE_CAP)
     for cls, message in _MESSAGES:
         if isinstance(error, cls):
             return TransportError(f"{where} {message}")
@@ -536,7 +547,7 @@ def _api_error(answer: Answer, url: str, secret: str | None, read_error: ReadErr
     """A non-2xx answer as the error it is."""
     status, headers = answer.status, answer.headers
     if 300 <= status < 400:
-        place = _place(str(headers.get("Location") or ""))
+        place = _place(headers.get("location", ""))
         message = f"redirected to {place}, which is never followed; name the final URL in the DSN"
         return APIError(status, _line(message, MESSAGE_CAP), request_id=_request_id(headers))
     text = blotted(_error_body(answer), secret)
@@ -634,18 +645,49 @@ def _until(date: str, since: str | None) -> float | None:
 
 
 def blotted(text: str, secret: str | None) -> str:
-    """A text without a token, in its plain and its percent-encoded form, in any case, and cut short."""
+    """A text without a token: as it is, percent-encoded, or escaped as in JSON; in any case, and cut short."""
     if not secret:
         return text
     import re
 
     if len(secret) <= SHOWABLE:  # as part of a word it would only make messages unreadable
         return re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "***", text)
-    for form in {secret, quote(secret, safe=""), quote(secret)}:
-        for size in range(len(form), SHOWABLE, -1):
-            if form[:size].lower() in text.lower():
-                text = re.sub(re.escape(form[:size]), "***", text, flags=re.I)
+    low = text.lower()
+    for form in _forms_of(secret):
+        start = form[: SHOWABLE + 1]
+        if start.lower() in low:
+            text = _covered(text, form, re.finditer(re.escape(start), text, re.I))
     return text
+
+
+def _forms_of(secret: str) -> set[str]:
+    """How a token may stand in what a server echoes: as it is, in a URL, in JSON, in JSON as PHP and Go write it."""
+    escaped = _json.dumps(secret)[1:-1]
+    for_html = "".join([f"\\u{ord(c):04x}" if c in "<>&" else c for c in escaped])
+    return {
+        secret,
+        quote(secret, safe=""),
+        quote(secret),
+        escaped,
+        escaped.replace("/", "\\/"),
+        for_html,
+        secret.replace("\\", "\\\\"),
+    }
+
+
+def _covered(text: str, form: str, places: Iterator[Any]) -> str:
+    """A text in which each beginning of `form` that stands at one of these places is covered, as far as it goes."""
+    pieces, done = [], 0
+    for found in places:
+        start, end = found.span()
+        if start < done:
+            continue
+        size = end - start
+        while size < len(form) and text[start + size : start + size + 1].lower() == form[size].lower():
+            size += 1
+        pieces += [text[done:start], "***"]
+        done = start + size
+    return "".join(pieces) + text[done:]
 
 
 def blot(error: BaseException | None, secret: str | None) -> None:

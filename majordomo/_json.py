@@ -14,6 +14,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+LARGE = 1 << 20  # bytes or characters above which what is to be read is looked at first
+MOST_VALUES = 1_000_000  # in it: each takes many times its own size in memory
 LONG = 65536  # characters above which a text is worth a look before it is copied
 _PLAIN = bytes(c for c in range(0x20, 0x7F) if c not in b'"\\')  # what JSON writes as it is
 
@@ -21,7 +23,9 @@ _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
 def loads(text: bytes | str, what: str = "the answer") -> Any:
-    """Read JSON (UTF-8, a leading BOM ignored); `ProtocolError` says why it is none."""
+    """Read JSON (UTF-8, a leading BOM ignored); `ProtocolError` says why it is none, or none that could be meant."""
+    if len(text) > LARGE and _values_at_most(text) > MOST_VALUES:
+        raise ProtocolError(f"{what} is JSON of more than {MOST_VALUES:,} values")
     try:
         if isinstance(text, bytes):
             text = text.decode("utf-8")
@@ -34,6 +38,11 @@ def loads(text: bytes | str, what: str = "the answer") -> Any:
     except ValueError as exc:
         reason = getattr(exc, "msg", "an absurd number")
         raise ProtocolError(f"{what} is not JSON: {reason}; it starts with {_start(text)}") from exc
+
+
+def _values_at_most(text: Any) -> int:
+    marks = (b"[", b"{", b",") if isinstance(text, bytes) else ("[", "{", ",")
+    return sum(map(text.count, marks))
 
 
 def loads_strictly(text: str, what: str) -> Any:

@@ -57,7 +57,8 @@ class Text:
     signature: str | None = None
 
     def __post_init__(self) -> None:
-        _check_types(self, text=self.text)
+        if type(self.text) is not str or self.signature is not None:  # most are, and have none
+            _check_types(self, text=self.text)
 
 
 @dataclass(frozen=True)
@@ -199,7 +200,7 @@ class ToolResult:
 
     def __post_init__(self) -> None:
         _check_types(self, call_id=self.call_id)
-        self.__dict__["parts"] = _parts(self.parts, (Text, Image), "a tool result")
+        self.__dict__["parts"] = _parts(self.parts, _TOLD, "a tool result")
 
 
 @dataclass(frozen=True)
@@ -564,9 +565,13 @@ def _part_from_dict(data: Mapping[str, Any]) -> Part:
 
 
 _PARTS = tuple(_PART_NAMES)
+_TOLD = (Text, Image)  # what a tool result is made of
+_KNOWN = {_PARTS: frozenset(_PARTS), _TOLD: frozenset(_TOLD)}
 
 
 def _parts(given: Any, allowed: tuple[type, ...] = _PARTS, what: str = "a message") -> tuple[Any, ...]:
+    if type(given) is tuple and _KNOWN[allowed].issuperset(map(type, given)):
+        return given
     if isinstance(given, (str, *_PARTS)):
         given = (given,)
     if not isinstance(given, (tuple, list)):

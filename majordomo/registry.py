@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 
+from ._loading import loading
 from .dsn import DSN, as_token, strip
 from .errors import ConfigError, DSNError, SpecError, UnsupportedError
 
@@ -127,7 +128,8 @@ class Registry:
             return known[1]
         reading = _Reading(self)
         targets = {f"{name}/{id}": self.provider_of(name, reading).model(id) for name, id in reading.targets(spec)}
-        from .chain import Chain
+        with loading:
+            from .chain import Chain
 
         chain = Chain(targets, self.policy, (Registry.parse, (self, spec)))
         if len(self._parsed) >= 1000:
@@ -281,7 +283,8 @@ class Registry:
             if not callable(getattr(made, "model", None)):
                 raise ConfigError(f"{source}: the factory of {dsn.scheme} gave no provider but {type(made).__name__}")
             return made
-        from . import providers
+        with loading:
+            from . import providers
 
         if dsn.scheme not in providers.SCHEMES:
             raise DSNError(f"{source}: {self._unknown_scheme(dsn.scheme)}")

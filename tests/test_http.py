@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import http.client
 import os
 import pickle
 import signal
@@ -923,7 +922,7 @@ def test_foreign_exceptions_pass_through(server, monkeypatch):
     def interrupt(*args: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(http.client.HTTPResponse, "begin", interrupt)
+    monkeypatch.setattr("majordomo._connection.Incoming", interrupt)
     with pytest.raises(KeyboardInterrupt):
         ask(model_of(server), False)
 

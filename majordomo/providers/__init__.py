@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
+from .._loading import loading
 from ..errors import DSNError
 
 TYPE_CHECKING = False
@@ -155,7 +156,8 @@ def make(
     if dsn.plain and not dsn.host:
         raise DSNError("+http names no host; a key goes in plain text only where somebody said so")
     module_name, _, class_name = row.provider.partition(".")
-    module = import_module("." + module_name, __name__)
+    with loading:
+        module = import_module("." + module_name, __name__)
     provider = getattr(module, class_name)
     limits, options = options_of(dsn, provider.own_options)
     made: HTTPProvider = provider(

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 else:
     from .._frozen import dataclass, field, replace
 
-MOST_PAGES = 100  # of a list of models, which have up to 1000 entries each
+MOST_PAGES = 100  # of a list of models
+MOST_MODELS = 100_000  # in all of them: a page has up to 1000
 AFTER_FINISH = 5.0  # seconds that a finished answer waits for its usage and end marker
 
 
@@ -196,7 +197,7 @@ class HTTPProvider(Provider):
             more = after(page)
             if more == "":
                 return found
-            if more is None or more in asked:
+            if more is None or more in asked or len(found) > MOST_MODELS:
                 break
             asked.append(more)
         raise self.odd("the list of models has no end")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from time import monotonic
 
@@ -27,13 +28,15 @@ class Told:
     def __init__(self, ask: Callable[[Deadline], Any], nothing: Any) -> None:
         self.value: Any = None
         self._ask, self._nothing, self._ask_after = ask, nothing, 0.0
-        self._asking = threading.Lock()
+        self._asking, self._pid = threading.Lock(), os.getpid()
 
     def get(self, deadline: Deadline) -> Any:
         """What the server said, asked for now if it was not before; of several threads one asks, the others wait."""
         if self.value is None and monotonic() >= self._ask_after:
+            if self._pid != os.getpid():  # whoever was asking is in the parent, and nobody will let go of the lock
+                self._asking, self._pid = threading.Lock(), os.getpid()
             limit = min(ASKING, deadline.require() / 4)
-            if self._asking.acquire(timeout=limit):  # in vain in the child of a fork that came while somebody asked
+            if self._asking.acquire(timeout=limit):
                 try:
                     if self.value is None and monotonic() >= self._ask_after:
                         self._hear(Deadline(limit, deadline.limit))

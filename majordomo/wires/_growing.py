@@ -9,7 +9,7 @@ from .. import _json
 from ..errors import ProtocolError
 from ..llm import Image, Text, Thinking, ToolCall
 from ..model import TextDelta, ThinkingDelta, ToolCallDelta
-from ._shared import ThinkSplitter, fresh_id, json_text, tool_call, with_unique_ids
+from ._shared import MOST_CALLS, ThinkSplitter, fresh_id, json_text, too_many_calls, tool_call, with_unique_ids
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..llm import Part
     from ..model import Delta
 
-MOST_CALLS = 1000  # of one answer
+LONGEST_NAME = 1000  # characters; servers take 64 to 256
 
 
 class Growing:
@@ -171,7 +171,7 @@ class ToolCalls:
         if position is None or position < 0 or self._is_new(self._calls[position], id, name):
             position = len(self._calls)
             if position >= MOST_CALLS:
-                raise ProtocolError(f"the answer holds more than {MOST_CALLS} tool calls")
+                raise too_many_calls()
             self._calls.append({"id": "", "own": "", "name": "", "arguments": []})
         if isinstance(index, int):
             self._by_index[index] = position
@@ -181,6 +181,8 @@ class ToolCalls:
             call["name"] = name
         elif name:
             call["name"] += name
+        if len(call["name"]) > LONGEST_NAME:  # it is told anew with each of its pieces
+            raise ProtocolError(f"the name of a tool call is longer than {LONGEST_NAME} characters")
         if isinstance(arguments, str):
             if arguments:
                 call["arguments"].append(arguments)

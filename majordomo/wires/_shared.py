@@ -25,6 +25,7 @@ else:
 
 THINK_OPEN = "<think>"
 THINK_CLOSE = "</think>"
+MOST_CALLS = 1000  # of one answer
 ARGUMENTS = "sd_cpp_extra_args"  # in `extra`: what goes to stable-diffusion.cpp alone
 
 
@@ -133,8 +134,15 @@ def json_text(value: Any) -> str:
         return "(nested too deeply)"
 
 
+def too_many_calls() -> ProtocolError:
+    """The error of an answer with more tool calls than anybody could mean."""
+    return ProtocolError(f"the answer holds more than {MOST_CALLS} tool calls")
+
+
 def with_unique_ids(calls: list[ToolCall]) -> list[ToolCall]:
-    """The calls of one answer, none with another's id."""
+    """The calls of one answer, none with another's id; ProtocolError if there are too many to be meant."""
+    if len(calls) > MOST_CALLS:
+        raise too_many_calls()
     seen: set[str] = set()
     found = []
     for call in calls:
@@ -210,6 +218,8 @@ def _overlap(text: str, tag: str) -> int:
 
 def split_think(text: str) -> tuple[str, str]:
     """(thinking, text) of a whole answer."""
+    if not text.lstrip().startswith(THINK_OPEN):
+        return "", text
     splitter = ThinkSplitter()
     thinking, said = splitter.feed(text)
     more_thinking, more_said = splitter.close()
@@ -367,5 +377,5 @@ def text_of(value: Any) -> str:
 
 
 def count_of(value: Any) -> int | None:
-    """A count of tokens, None if the server did not say one."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    """A count of tokens, None if the server did not say one, or an absurd one."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53 else None

@@ -254,9 +254,9 @@ def decode(payload: Any, quirks: Quirks, schema: Any = None) -> Response:
     if not quirks.official and not thinking:
         thinking, text = split_think(text)
     entries = message.get("tool_calls")
-    calls = with_unique_ids(
-        [_decode_call(entry) for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
-    )
+    calls: list[ToolCall] = []
+    if entries and isinstance(entries, list):
+        calls = with_unique_ids([_decode_call(entry) for entry in entries if isinstance(entry, dict)])
     refusal, finish = text_of(message.get("refusal")), choice.get("finish_reason")
     parts: list[Part] = [Thinking(thinking)] if thinking else []
     if text:
