@@ -276,7 +276,7 @@ class Answer:
             chunk = read1(PIECE)
             if not chunk:
                 break
-            for piece in (chunk,) if packed is None else packed.feed(chunk):
+            for piece in (chunk,) if packed is None else self._unpacked(packed, chunk):
                 total += len(piece)
                 if total > cap:
                     raise _too_big(cap)
@@ -286,6 +286,11 @@ class Answer:
         if inner.left:
             raise TruncatedError(f"the answer was cut: {inner.left} of {announced} bytes did not come")
         self._keep()
+
+    def _unpacked(self, packed: _Packed, chunk: bytes) -> Iterator[bytes]:
+        for piece in packed.feed(chunk):
+            self.left()  # what is unpacked has passed no socket
+            yield piece
 
     def read(self, cap: int = CAP) -> bytes:
         """The whole body; raises as `chunks` does."""

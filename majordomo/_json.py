@@ -24,8 +24,7 @@ _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 def loads(text: bytes | str, what: str = "the answer") -> Any:
     """Read JSON (UTF-8, a leading BOM ignored); `ProtocolError` says why it is none, or none that could be meant."""
-    if len(text) > LARGE and _values_at_most(text) > MOST_VALUES:
-        raise ProtocolError(f"{what} is JSON of more than {MOST_VALUES:,} values")
+    _check_values(text, what)
     try:
         if isinstance(text, bytes):
             text = text.decode("utf-8")
@@ -40,13 +39,17 @@ def loads(text: bytes | str, what: str = "the answer") -> Any:
         raise ProtocolError(f"{what} is not JSON: {reason}; it starts with {_start(text)}") from exc
 
 
-def _values_at_most(text: Any) -> int:
-    marks = (b"[", b"{", b",") if isinstance(text, bytes) else ("[", "{", ",")
-    return sum(map(text.count, marks))
+def _check_values(text: Any, what: str) -> None:
+    """Raise ProtocolError for a text of so many values that reading it would cost many times its size."""
+    if len(text) > LARGE:
+        marks = (b"[", b"{", b",") if isinstance(text, bytes) else ("[", "{", ",")
+        if sum(map(text.count, marks)) > MOST_VALUES:
+            raise ProtocolError(f"{what}: JSON of more than {MOST_VALUES:,} values")
 
 
 def loads_strictly(text: str, what: str) -> Any:
     """Read JSON without NaN and infinities, which could not be written again."""
+    _check_values(text, what)
     try:
         return json.loads(text, parse_constant=_no_number, parse_float=_finite)
     except RecursionError as exc:

@@ -102,11 +102,11 @@ def _ask(asked: argparse.Namespace) -> int:
     if asked.no_stream or asked.json or request.schema is not None:
         response = model.generate(request, timeout=asked.timeout)
         if asked.json:
-            print(json.dumps(response.to_dict(), ensure_ascii=False))
+            print(_shown(json.dumps(response.to_dict(), ensure_ascii=False)))
         elif response.parsed is not None:
-            print(json.dumps(response.parsed, ensure_ascii=False))
+            print(_shown(json.dumps(response.parsed, ensure_ascii=False)))
         else:
-            print(response.text or response.refusal)
+            print(_shown(response.text or response.refusal))
     else:
         response = _streamed(model, request, asked.timeout)
     for warning in response.warnings:
@@ -121,14 +121,23 @@ def _streamed(model: Any, request: Request, timeout: float | None) -> Any:
     with model.stream(request, timeout=timeout) as stream:
         try:
             for last in stream.text_deltas():
-                print(last, end="", flush=True)
+                print(_shown(last), end="", flush=True)
         finally:
             if last and not last.endswith("\n"):
                 print(flush=True)
         response = stream.response
         if response.refusal and not last:
-            print(response.refusal)
+            print(_shown(response.refusal))
         return response
+
+
+# Control characters, save for tab and line feed.
+_CONTROLS = dict.fromkeys({*range(0x20), *range(0x7F, 0xA0)} - {0x09, 0x0A}, "\ufffd")
+
+
+def _shown(text: str) -> str:
+    """A model's words as they are written: to a terminal without what would drive it."""
+    return text.translate(_CONTROLS) if sys.stdout.isatty() else text
 
 
 def _request(asked: argparse.Namespace) -> Request:

@@ -126,10 +126,10 @@ class Registry:
         known = self._parsed.get(spec) if isinstance(spec, str) else None
         if known is not None and all(self._variable(name) == value for name, value in known[0].items()):
             return known[1]
+        _load()
         reading = _Reading(self)
         targets = {f"{name}/{id}": self.provider_of(name, reading).model(id) for name, id in reading.targets(spec)}
-        with loading:
-            from .chain import Chain
+        from .chain import Chain
 
         chain = Chain(targets, self.policy, (Registry.parse, (self, spec)))
         if len(self._parsed) >= 1000:
@@ -139,6 +139,7 @@ class Registry:
 
     def parse_image(self, spec: str) -> ImageChain:
         """`parse` for models that draw; a target of the spec that cannot is passed over when it is asked."""
+        _load()
         reading = _Reading(self)
         targets = {
             f"{name}/{id}": _drawer(self.provider_of(name, reading), name, id) for name, id in reading.targets(spec)
@@ -151,6 +152,7 @@ class Registry:
         """The provider of a name, for what is no call of a model: listing, unloading."""
         if not isinstance(name, str) or not _is_name(strip(name)):
             raise SpecError("a provider's name is made of letters, digits, dots and dashes")
+        _load()
         return self.provider_of(fold(strip(name)), _Reading(self))
 
     def register_alias(self, name: str, spec: str) -> None:
@@ -283,8 +285,7 @@ class Registry:
             if not callable(getattr(made, "model", None)):
                 raise ConfigError(f"{source}: the factory of {dsn.scheme} gave no provider but {type(made).__name__}")
             return made
-        with loading:
-            from . import providers
+        from . import providers
 
         if dsn.scheme not in providers.SCHEMES:
             raise DSNError(f"{source}: {self._unknown_scheme(dsn.scheme)}")
@@ -418,6 +419,12 @@ def _builtin_dsn(name: str, row: Scheme, base: str | None, token: str | None) ->
     if not dsn.host:
         raise DSNError(f"{source} names no host")
     return DSN(name, dsn.plain, token or dsn.token, dsn.host, dsn.path, dsn.options)
+
+
+def _load() -> None:
+    """Import what every call needs, where a fork waits for it."""
+    with loading:
+        from . import chain, health, providers  # noqa: F401
 
 
 class _Reading:

@@ -163,3 +163,27 @@ def test_a_terminal_that_knows_no_umlauts(server):
     server.add(Reply("Grüße"))
     done = run("ask", "-m", "box/m", "Hi", LLM_BOX=server.dsn(), PYTHONIOENCODING="ascii")
     assert (done.returncode, done.stdout) == (0, "Gr??e\n")
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="there are no terminals of that kind here")
+@pytest.mark.parametrize("how", [[], ["--no-stream"]], ids=["streamed", "whole"])
+def test_a_terminal_is_not_driven(server, how):
+    """What an answer holds of control characters is not carried out by a terminal; a file gets it as it is."""
+    text = "\x1b[2J\x9b2Jred\talert\x07"
+    server.add(Reply(text), Reply(text))
+    arguments = ["ask", "-m", "box/m", *how, "Hello"]
+    assert run(*arguments, LLM_BOX=server.dsn()).stdout == text + "\n"
+    ours, theirs = os.openpty()
+    try:
+        subprocess.run(
+            [sys.executable, "-m", "majordomo", *arguments],
+            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8", "LLM_BOX": server.dsn()},
+            stdin=subprocess.DEVNULL,
+            stdout=theirs,
+            check=True,
+        )
+        shown = os.read(ours, 4096).decode()
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert shown == "�[2J�2Jred\talert�\r\n"

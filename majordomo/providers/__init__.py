@@ -146,8 +146,6 @@ def make(
     message for a provider that cannot be asked without a key.
     Raises DSNError for options that the scheme does not have.
     """
-    from ._options import options_of
-
     row = SCHEMES[dsn.scheme]
     if dsn.scheme == "openai-responses" and "responses" in dsn.options:
         raise DSNError("openai-responses says it all: openai:// is the scheme with the option responses")
@@ -157,6 +155,8 @@ def make(
         raise DSNError("+http names no host; a key goes in plain text only where somebody said so")
     module_name, _, class_name = row.provider.partition(".")
     with loading:
+        from ._options import options_of
+
         module = import_module("." + module_name, __name__)
     provider = getattr(module, class_name)
     limits, options = options_of(dsn, provider.own_options)
