@@ -145,9 +145,15 @@ class Incoming:
 
         The end of the one before is read here and no sooner: its data must not wait for it.
         """
-        if self._within and self._line() not in _EMPTY:
-            raise TruncatedError("the answer broke off: a chunk is longer than it says")
-        size = self._line().partition(b";")[0].strip()
+        line = self._reader.readline
+        if self._within:
+            end = line(LINE_CAP + 1)
+            if end not in _EMPTY:
+                _check_end(end)
+                raise TruncatedError("the answer broke off: a chunk is longer than it says")
+        said = line(LINE_CAP + 1)
+        _check_end(said)
+        size = said.partition(b";")[0].strip()
         if not size or len(size) > 16 or size.translate(None, _HEX):
             raise TruncatedError("the answer broke off: there is no size where a chunk should begin")
         self._chunk = int(size, 16)
@@ -156,11 +162,6 @@ class Incoming:
             self._fields()
             self._chunked, self.left = False, 0
         return self._chunk
-
-    def _line(self) -> bytes:
-        line: bytes = self._reader.readline(LINE_CAP + 1)
-        _check_end(line)
-        return line
 
 
 _EMPTY = (b"\r\n", b"\n")

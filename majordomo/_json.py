@@ -20,6 +20,7 @@ LONG = 65536  # characters above which a text is worth a look before it is copie
 _PLAIN = bytes(c for c in range(0x20, 0x7F) if c not in b'"\\')  # what JSON writes as it is
 
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+_decode = json.JSONDecoder().decode
 
 
 def loads(text: bytes | str, what: str = "the answer") -> Any:
@@ -28,7 +29,7 @@ def loads(text: bytes | str, what: str = "the answer") -> Any:
     try:
         if isinstance(text, bytes):
             text = text.decode("utf-8")
-        return json.loads(text[1:] if text.startswith("\ufeff") else text)
+        return _decode(text[1:] if text[:1] == "\ufeff" else text)
     except UnicodeDecodeError as exc:
         # without its cause, which holds all the bytes
         raise ProtocolError(f"{what} is not UTF-8: {exc.reason} at byte {exc.start}") from None

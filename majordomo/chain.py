@@ -141,7 +141,11 @@ class Chain(_Targets, Model):  # type: ignore[override]  # capabilities are comp
             call.limit.become(call.deadline if call.timed else Deadline(call.span(), "default", call.clock))
             yield _last(first, call, said)
             for event in events:
-                yield _last(event, call, said)
+                if type(event) is TextDelta:  # as most are
+                    said.append(event.text)
+                    yield event
+                else:
+                    yield _last(event, call, said)
             if not call.told:
                 raise TruncatedError("the stream ended without its last event")
         except MajordomoError as exc:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from threading import RLock
+from _thread import RLock  # `threading` is a module more to import
 
 from .errors import ConfigError, ErrorKind
 

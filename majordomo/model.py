@@ -91,9 +91,11 @@ class Stream:
 
     def text_deltas(self) -> Iterator[str]:
         """The text alone, piece by piece."""
-        for event in self:
+        for event in self._events:
             if isinstance(event, TextDelta):
                 yield event.text
+            elif isinstance(event, Done):
+                self._response = event.response
 
     @property
     def response(self) -> Response:

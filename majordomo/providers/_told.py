@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import threading
+from _thread import allocate_lock  # `threading` is a module more to import
 from time import monotonic
 
 from ..deadline import Deadline
@@ -28,13 +28,13 @@ class Told:
     def __init__(self, ask: Callable[[Deadline], Any], nothing: Any) -> None:
         self.value: Any = None
         self._ask, self._nothing, self._ask_after = ask, nothing, 0.0
-        self._asking, self._pid = threading.Lock(), os.getpid()
+        self._asking, self._pid = allocate_lock(), os.getpid()
 
     def get(self, deadline: Deadline) -> Any:
         """What the server said, asked for now if it was not before; of several threads one asks, the others wait."""
         if self.value is None and monotonic() >= self._ask_after:
             if self._pid != os.getpid():  # whoever was asking is in the parent, and nobody will let go of the lock
-                self._asking, self._pid = threading.Lock(), os.getpid()
+                self._asking, self._pid = allocate_lock(), os.getpid()
             limit = min(ASKING, deadline.require() / 4)
             if self._asking.acquire(timeout=limit):
                 try:

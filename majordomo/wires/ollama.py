@@ -61,6 +61,8 @@ def read_error(status: int, text: str) -> Facts:
 
 def raise_error(payload: Any) -> None:
     """Raise the error that a 2xx payload or a line holds, with the status it would have had."""
+    if isinstance(payload, dict) and isinstance(payload.get("message"), dict) and not payload.get("error"):
+        return
     found = error_object(payload)
     if found is not None:
         from . import _ollama_errors
