@@ -18,6 +18,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from . import _json
 from ._connection import Connection, Route, is_foreign, now
+from ._loading import loading
 from .deadline import Deadline, Pulse
 from .dsn import split_host
 from .errors import APIError, ConfigError, MajordomoError, ProtocolError, TransportError, TruncatedError
@@ -125,12 +126,13 @@ class Client:
     def context(self) -> ssl.SSLContext:
         """The TLS context; ConfigError if the CA file cannot be read."""
         if self._context is None:
-            import ssl
+            with loading:  # a fork waits for OpenSSL's own locks, too
+                import ssl
 
-            try:
-                self._context = ssl.create_default_context(cafile=self._ca)
-            except OSError as exc:  # ssl.SSLError is one
-                raise ConfigError(f"the CA file {self._ca or 'of the environment'} cannot be read: {exc}") from exc
+                try:
+                    self._context = ssl.create_default_context(cafile=self._ca)
+                except OSError as exc:  # ssl.SSLError is one
+                    raise ConfigError(f"the CA file {self._ca or 'of the environment'} cannot be read: {exc}") from exc
         return self._context
 
     def _route(self, scheme: str, host: str, port: int) -> Route:
@@ -676,8 +678,14 @@ def _forms_of(secret: str) -> set[str]:
         escaped,
         escaped.replace("/", "\\/"),
         for_html,
-        secret.replace("\\", "\\\\"),
+        *_quoted(secret),
     }
+
+
+def _quoted(secret: str) -> tuple[str, str]:
+    """A token as Python shows it among other text, whichever quotes stand around that."""
+    shown = secret.replace("\\", "\\\\")
+    return shown, shown.replace("'", "\\'")
 
 
 def _covered(text: str, form: str, places: Iterator[Any]) -> str:
