@@ -58,7 +58,7 @@ class Route:
         return self.secure and self.proxy is not None
 
 
-class _Socket(socket.socket):
+class _Quiet:
     """A socket that closes when it is forgotten, in silence.
 
     Kept connections are nobody's to close when a program ends or its registry goes; the
@@ -67,9 +67,13 @@ class _Socket(socket.socket):
 
     def __del__(self) -> None:
         try:
-            self.close()
+            self.close()  # type: ignore[attr-defined]
         except AttributeError:
             pass  # it was never opened
+
+
+class _Socket(_Quiet, socket.socket):
+    """A plain one."""
 
 
 class _Wire(io.RawIOBase):
@@ -136,7 +140,7 @@ class Connection:
 
     def __init__(self, route: Route, deadline: Limit, context: Callable[[], ssl.SSLContext]) -> None:
         self._wire: Any = None
-        self._quiet: Callable[[], bool] | None = None
+        self._still: Callable[[], bool] | None = None
         self._pid = os.getpid()
         self.used = 0.0
         limit = _Nearer(deadline, Deadline(CONNECT_TIMEOUT, "connect"))
@@ -199,7 +203,8 @@ class Connection:
             wire.secured(
                 context.wrap_socket(wire.sock, server_hostname=host.strip("[]"), do_handshake_on_connect=False)
             )
-            wire.sock.__class__ = _quiet(type(wire.sock))  # type: ignore[arg-type]  # a class that wrap_socket cannot be told
+            if not isinstance(wire.sock, _Quiet):  # the context is somebody else's
+                wire.sock.__class__ = quiet(type(wire.sock))  # type: ignore[arg-type]
             self._shake_hands()
         except ssl.SSLCertVerificationError as exc:
             reason = getattr(exc, "verify_message", "") or exc.reason
@@ -269,9 +274,9 @@ class Connection:
     def idle(self) -> bool:
         """Whether nothing has come since the last answer: no end, and no bytes nobody asked for."""
         try:
-            if self._quiet is None:
-                self._quiet = _watch(self._wire.sock)
-            return not self._reader.waiting() and self._quiet()
+            if self._still is None:
+                self._still = _watch(self._wire.sock)
+            return not self._reader.waiting() and self._still()
         except (OSError, ValueError):
             return False
 
@@ -325,9 +330,9 @@ def is_foreign(error: BaseException) -> bool:
 
 
 @lru_cache(maxsize=8)
-def _quiet(cls: Any) -> Any:
+def quiet(cls: Any) -> Any:
     """A class of TLS sockets that is to its base what `_Socket` is to `socket`."""
-    return type("_TLSSocket", (cls,), {"__del__": _Socket.__del__})
+    return type("_TLSSocket", (_Quiet, cls), {})
 
 
 class _Nearer:

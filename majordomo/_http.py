@@ -17,7 +17,7 @@ from urllib.error import URLError
 from urllib.parse import quote, unquote, urlsplit
 
 from . import _json
-from ._connection import Connection, Route, is_foreign, now
+from ._connection import Connection, Route, is_foreign, now, quiet
 from ._loading import loading
 from .deadline import Deadline, Pulse
 from .dsn import split_host
@@ -130,9 +130,11 @@ class Client:
                 import ssl
 
                 try:
-                    self._context = ssl.create_default_context(cafile=self._ca)
+                    made = ssl.create_default_context(cafile=self._ca)
                 except OSError as exc:  # ssl.SSLError is one
                     raise ConfigError(f"the CA file {self._ca or 'of the environment'} cannot be read: {exc}") from exc
+                made.sslsocket_class = quiet(ssl.SSLSocket)
+                self._context = made
         return self._context
 
     def _route(self, scheme: str, host: str, port: int) -> Route:
@@ -663,6 +665,7 @@ def blotted(text: str, secret: str | None) -> str:
     for form in _forms_of(secret):
         start = form[: SHOWABLE + 1]
         if start.lower() in low:
+            text = re.sub(re.escape(form), "***", text, flags=re.I)
             text = _covered(text, form, re.finditer(re.escape(start), text, re.I))
     return text
 
@@ -718,4 +721,4 @@ def blot(error: BaseException | None, secret: str | None) -> None:
 def _clean(value: Any, secret: str) -> Any:
     if isinstance(value, str):
         return blotted(value, secret)
-    return value.replace(secret.encode(), b"***") if isinstance(value, bytes) else value
+    return blotted(value.decode("latin-1"), secret).encode("latin-1") if isinstance(value, bytes) else value
