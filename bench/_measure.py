@@ -8,36 +8,28 @@ package is compiled first, as an installation does.
 from __future__ import annotations
 
 import compileall
+import json
 import os
 import statistics
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
 sys.path.insert(0, str(ROOT))
-compileall.compile_dir(str(ROOT / "majordomo"), quiet=1)
-
-SERVER = """
-import sys, time
-sys.path.insert(0, {root!r})
-from majordomo.testing import FakeServer, Reply
-with FakeServer() as server:
-    server.default = Reply("word " * {words}, pieces=["word "] * {words})
-    print(server.host, flush=True)
-    sys.stdin.read()
-"""
+for folder in (HERE, ROOT / "majordomo"):
+    compileall.compile_dir(str(folder), quiet=1)
 
 
 class Server:
-    """A fake server in another process, so that its CPU time is not ours."""
+    """A server in another process, so that its CPU time is not ours; see `_server`."""
 
-    def __init__(self, words: int = 20) -> None:
-        code = SERVER.format(root=str(ROOT), words=words)
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+    def __init__(self, words: int = 20, kind: str = "fake") -> None:
+        command = [sys.executable, str(HERE / "_server.py"), kind, str(words)]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def __enter__(self) -> str:
         return self._process.stdout.readline().strip()
@@ -48,11 +40,44 @@ class Server:
         self._process.stdout.close()
 
 
-def child(code: str, *arguments: str, env: dict[str, str] | None = None) -> float:
+class Worker:
+    """A contender in another process; see `_worker`."""
+
+    def __init__(self, python: str, row: dict[str, str], host: str, env: dict[str, str]) -> None:
+        command = [python, str(HERE / "_worker.py"), json.dumps(row), host]
+        self._process = subprocess.Popen(
+            command, env=environ(env), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self._heard()
+
+    def order(self, *words: object) -> Any:
+        """What it says to an order."""
+        self._process.stdin.write(" ".join(map(str, words)) + "\n")
+        self._process.stdin.flush()
+        return self._heard()
+
+    def _heard(self) -> Any:
+        line = self._process.stdout.readline()
+        if not line:
+            raise SystemExit("a worker failed")
+        return json.loads(line)
+
+    def close(self) -> None:
+        self._process.stdin.close()
+        self._process.wait()
+        self._process.stdout.close()
+
+
+def environ(more: dict[str, str] | None = None) -> dict[str, str]:
+    """The environment of what is measured: the package, and nothing that would make it cheaper or dearer."""
+    odd = ("LLM_", "MAJORDOMO_", "PYTHON")
+    found = {name: value for name, value in os.environ.items() if not name.startswith(odd)}
+    return {**found, "PYTHONPATH": str(ROOT), **(more or {})}
+
+
+def child(code: str, *arguments: str, env: dict[str, str] | None = None, python: str = sys.executable) -> float:
     """CPU seconds of a Python process that runs this code."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, *arguments], env={**os.environ, "PYTHONPATH": str(ROOT), **(env or {})}
-    )
+    process = subprocess.Popen([python, "-c", code, *arguments], env=environ(env))
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:

@@ -84,12 +84,10 @@ def untouched() -> None:
     _measure.row("a picture that fits", f"{took * 1e6:.1f} us", "at most 20 us")
 
 
-# The peak as Linux counts it for this program alone; `ru_maxrss` begins with the parent's.
 PEAK = """
 import sys
-def peak():
-    with open("/proc/self/status") as status:
-        return next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+sys.path.insert(0, sys.argv[4])
+from _worker import peak
 from majordomo import Image, Registry, user
 images = [Image(b"\\xff\\xd8\\xff" + bytes([n]) * (int(sys.argv[3]) - 3)) for n in range(int(sys.argv[2]))]
 model = Registry({"LLM_BOX": f"llama-swap://t@{sys.argv[1]}"}).parse("box/m")
@@ -107,10 +105,9 @@ def sending() -> None:
     if not sys.platform.startswith("linux"):
         return _measure.row(f"{SENT} pictures: memory to send", "not measured", "at most 3")
     with _measure.Server() as host:
-        command = [sys.executable, "-c", PEAK, host, str(SENT), str(SIZE)]
-        env = {"PYTHONPATH": str(_measure.ROOT), "PATH": ""}
-        kib = int(subprocess.run(command, env=env, check=True, stdout=subprocess.PIPE, text=True).stdout)
-    ratio = kib * 1024 / (SENT * SIZE * 4 / 3)
+        command = [sys.executable, "-c", PEAK, host, str(SENT), str(SIZE), str(_measure.HERE)]
+        done = subprocess.run(command, env=_measure.environ(), check=True, stdout=subprocess.PIPE, text=True)
+    ratio = float(done.stdout) * 2**20 / (SENT * SIZE * 4 / 3)
     _measure.row(f"{SENT} pictures of {SIZE // 10**6} MB: memory to send", f"{ratio:.2f} of base64", "at most 3")
 
 

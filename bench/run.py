@@ -1,21 +1,17 @@
-"""All figures, as one table: `python3 bench/run.py`; with `BENCH_SDKS=DIR` the vendors' SDKs too."""
+"""All figures: `python3 bench/run.py`; with `BENCH_SDKS=DIR` the vendors' SDKs have columns in the table.
+
+The table of prices comes first (`price.py` prints it alone), then what has no floor by hand.
+"""
 
 from __future__ import annotations
 
-import os
-import platform
-
 import _measure
-import call
 import pictures
-import process
+import price
 import scale
-import sdks
 
 if __name__ == "__main__":
-    print(f"Python {platform.python_version()}, CPU time, medians of runs that took turns\n")
+    price.main()
     _measure.row("what", "figure", "goal")
-    for module in (process, call, scale, pictures):
+    for module in (scale, pictures):
         module.main()
-    if os.environ.get("BENCH_SDKS"):  # which are fetched from the network
-        sdks.main()

@@ -1,42 +1,16 @@
-"""Memory, connections under threads, and the small things a chain does before it asks anybody."""
+"""Connections under threads, and the small things a chain does before it asks anybody."""
 
 from __future__ import annotations
 
 import concurrent.futures
-import os
-import subprocess
-import sys
 
 import _measure
 
 from majordomo import Model, Registry, Response, TransportError, assistant
 from majordomo.testing import FakeServer
 
-MEMORY_BY_HAND = """
-import http.client, json, sys
-connection = http.client.HTTPConnection(sys.argv[1], timeout=60)
-for _ in range(1000):
-    body = json.dumps({"model": "m", "messages": [{"role": "user", "content": "Hi"}]}).encode()
-    connection.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json"})
-    json.loads(connection.getresponse().read())
-print([line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")][0])
-"""
-MEMORY_OURS = """
-import sys
-from majordomo import Registry
-model = Registry({"LLM_BOX": "llama-swap://t@" + sys.argv[1]}).parse("box/m")
-for _ in range(1000):
-    model.generate("Hi")
-print([line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")][0])
-"""
 THREADS = 16
 CALLS = 400
-
-
-def peak(code: str, host: str) -> int:
-    """Peak memory of a process in KiB, as Linux tells it."""
-    env = {**os.environ, "PYTHONPATH": str(_measure.ROOT)}
-    return int(subprocess.run([sys.executable, "-c", code, host], env=env, capture_output=True, check=True).stdout)
 
 
 class Dead(Model):
@@ -65,10 +39,6 @@ class One:
 
 
 def main() -> None:
-    with _measure.Server() as host:
-        above = (peak(MEMORY_OURS, host) - peak(MEMORY_BY_HAND, host)) / 1024
-    _measure.row("memory after 1000 calls, above http.client by hand", f"{above:.1f} MB", "at most 5 MB")
-
     with FakeServer() as server:
         model = Registry({"LLM_BOX": server.dsn()}).parse("box/m")
         with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:

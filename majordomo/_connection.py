@@ -17,6 +17,7 @@ from functools import lru_cache
 from http.client import HTTPException
 
 from ._incoming import Incoming
+from ._loading import loading
 from .deadline import Deadline
 from .errors import TransportError
 
@@ -196,7 +197,9 @@ class Connection:
             raise TransportError(f"the proxy {route.proxy[0]}:{route.proxy[1]} spoke before the tunnel had begun")
 
     def _secure(self, host: str, context: ssl.SSLContext) -> None:
-        import ssl
+        with loading:  # `ssl` imports it when it meets a name, where no fork would wait
+            import encodings.idna  # noqa: F401
+            import ssl
 
         wire = self._wire
         try:

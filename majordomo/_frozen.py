@@ -150,8 +150,7 @@ def replace(value: T, **changes: Any) -> T:
 def copied(value: T, **changes: Any) -> T:
     """`replace` without the checks, for changes that need none."""
     copy = object.__new__(type(value))
-    copy.__dict__.update(value.__dict__)
-    copy.__dict__.update(changes)
+    copy.__dict__.update(value.__dict__, **changes)
     return copy
 
 

@@ -18,6 +18,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from . import _json
 from ._connection import Connection, Route, is_foreign, now, quiet
+from ._frozen import copied
 from ._loading import loading
 from .deadline import Deadline, Pulse
 from .dsn import split_host
@@ -43,6 +44,7 @@ MESSAGE_CAP = 300  # characters of a server's words in a message
 CODE_CAP = 80  # and in its code
 SHOWABLE = 7  # characters of a token's beginning that tell nothing
 IDLE_CAP = 60.0  # seconds after which a kept connection is not trusted any more
+MOST_URLS = 1000  # that are known, taken apart
 KEPT = 32  # idle connections to one server
 GRACE = 0.02  # seconds a finished stream gets for its last bytes, so that the connection can serve again
 
@@ -69,6 +71,7 @@ class Client:
         self._ca = ca
         self._proxies: dict[str, str] | None = None if proxies else {}
         self._servers: dict[tuple[str, str], _Server] = {}
+        self._requests: dict[str, urllib.request.Request] = {}
         self._pid = os.getpid()
         self._opener = urllib.request.OpenerDirector()
         self._opener.addheaders = []
@@ -83,11 +86,21 @@ class Client:
         deadline: Deadline | Pulse,
     ) -> Answer:
         """Send a request; the answer's head has come, its body has not been read."""
-        request = urllib.request.Request(url, body, method=method, origin_req_host="")  # cookies are not ours
-        request.headers = dict(headers)
+        request = self._request(url)
+        request.data, request.method, request.headers = body, method, dict(headers)
         request.deadline = deadline  # type: ignore[attr-defined]
         answer: Answer = self._opener.open(request)
         return answer
+
+    def _request(self, url: str) -> urllib.request.Request:
+        """A request for a URL, which is taken apart once: most calls are to the same few."""
+        known = self._requests.get(url)
+        if known is None:
+            if len(self._requests) >= MOST_URLS:
+                self._requests.clear()
+            known = urllib.request.Request(url, origin_req_host="")  # cookies are not ours
+            self._requests[url] = known
+        return copied(known)
 
     def stranger(self) -> Client:
         """A client for a host that a server names: new, and with none of the certificates that this one may hold."""
@@ -671,24 +684,12 @@ def blotted(text: str, secret: str | None) -> str:
 
 
 def _forms_of(secret: str) -> set[str]:
-    """How a token may stand in what a server echoes: as it is, in a URL, in JSON, in JSON as PHP and Go write it."""
+    """How a token may stand in what a server echoes: as it is, in a URL, in JSON, also as PHP and Go write it."""
     escaped = _json.dumps(secret)[1:-1]
     for_html = "".join([f"\\u{ord(c):04x}" if c in "<>&" else c for c in escaped])
-    return {
-        secret,
-        quote(secret, safe=""),
-        quote(secret),
-        escaped,
-        escaped.replace("/", "\\/"),
-        for_html,
-        *_quoted(secret),
-    }
-
-
-def _quoted(secret: str) -> tuple[str, str]:
-    """A token as Python shows it among other text, whichever quotes stand around that."""
-    shown = secret.replace("\\", "\\\\")
-    return shown, shown.replace("'", "\\'")
+    forms = {secret, quote(secret, safe=""), quote(secret), escaped, escaped.replace("/", "\\/"), for_html}
+    shown = {form.replace("\\", "\\\\") for form in forms}  # as Python quotes them, whichever quotes it takes
+    return forms | shown | {form.replace("'", "\\'") for form in shown}
 
 
 def _covered(text: str, form: str, places: Iterator[Any]) -> str:

@@ -9,7 +9,6 @@ transport. A provider's own module adds what is its own, and a row in the table 
 from __future__ import annotations
 
 from .. import _http, _json
-from .._frozen import copied
 from ..deadline import Deadline, as_timeout
 from ..errors import (
     APIError,
@@ -361,8 +360,10 @@ class Target(Model):
 
     def stamped(self, response: Response, told: list[str], request: Request, quirks: Any) -> Response:
         """The response with its target's name on it, and what was left out."""
-        message = copied(response.message, origin=self.name)
-        return copied(response, message=message, model=self.name, warnings=(*response.warnings, *told))
+        # Both were made for this answer, and nobody else has seen them yet.
+        response.message.__dict__["origin"] = self.name
+        response.__dict__.update(model=self.name, warnings=(*response.warnings, *told))
+        return response
 
     def __reduce__(self) -> tuple[Any, ...]:
         return self._provider.__reduce__()
