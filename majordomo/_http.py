@@ -13,8 +13,7 @@ import http.client
 import os
 import socket
 import urllib.request
-from urllib.error import URLError
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from . import _json
 from ._connection import Connection, Route, is_foreign, now, quiet
@@ -22,27 +21,19 @@ from ._frozen import copied
 from ._loading import loading
 from .deadline import Deadline, Pulse
 from .dsn import split_host
-from .errors import APIError, ConfigError, MajordomoError, ProtocolError, TransportError, TruncatedError
-from .wires._shared import one_line
+from .errors import ConfigError, MajordomoError, ProtocolError, TransportError, TruncatedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Iterator, Mapping
-    from typing import Any, Callable
+    from typing import Any
 
+    from ._failures import ReadError
     from ._incoming import Incoming
-
-    ReadError = Callable[[int, str], "tuple[str, str | None, str | None, float | None]"]
 
 CAP = 64 * 1024 * 1024  # bytes of an answer
 PIECE = 64 * 1024  # bytes of an answer that are handled at once
-ERROR_CAP = 64 * 1024  # bytes of an error's body that are read
-ERROR_TIME = 2.0  # seconds that reading it may take
-BODY_CAP = 4000  # characters of it that an APIError keeps
-MESSAGE_CAP = 300  # characters of a server's words in a message
-CODE_CAP = 80  # and in its code
-SHOWABLE = 7  # characters of a token's beginning that tell nothing
 IDLE_CAP = 60.0  # seconds after which a kept connection is not trusted any more
 MOST_URLS = 1000  # that are known, taken apart
 KEPT = 32  # idle connections to one server
@@ -478,7 +469,7 @@ class Source:
             self._answer = answer = client.open(method, url, headers, body, limit)
             if not 200 <= answer.status < 300:
                 with answer:
-                    raise _api_error(answer, url, secret, read_error)
+                    raise _failures().api_error(answer, url, secret, read_error)
 
     def beat(self) -> None:
         """Content has come; counts for `idle_timeout`."""
@@ -527,199 +518,16 @@ class _Border:
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if not isinstance(error, Exception) or (is_foreign(error) and not isinstance(error, MajordomoError)):
             return
-        translated = _translate(error, self._url)
-        blot(error, self._secret)
-        blot(translated, self._secret)
-        if translated is not error:
-            raise translated from error
+        failures = _failures()
+        ours = failures.translated(error, self._url)
+        failures.blot(error, self._secret)
+        failures.blot(ours, self._secret)
+        if ours is not error:
+            raise ours from error
 
 
-def _translate(error: Exception, url: str) -> Exception:
-    """What went wrong below, as an error of ours; anything unknown passes through."""
-    if isinstance(error, MajordomoError):
-        return error
-    if isinstance(error, URLError) and isinstance(error.reason, Exception):
-        error = error.reason
-    where = _line(urlsplit(url).netloc, MESSAGE_CAP)
-    for cls, message in _MESSAGES:
-        if isinstance(error, cls):
-            return TransportError(f"{where} {message}")
-    if isinstance(error, http.client.IncompleteRead):
-        return TruncatedError(f"{where} closed the connection in the middle of its answer")
-    if isinstance(error, http.client.HTTPException):
-        return TransportError(f"{where} answered with something that is not HTTP ({type(error).__name__})")
-    if isinstance(error, OSError):
-        text = error.strerror or str(error) or type(error).__name__
-        return TransportError(f"{where}: {_line(text, MESSAGE_CAP)}")
-    if isinstance(error, ValueError):
-        return TransportError(f"{where} answered with something that is not HTTP ({type(error).__name__})")
-    return error
-
-
-_MESSAGES: tuple[tuple[type[BaseException], str], ...] = (
-    (socket.gaierror, "was not found: no such host name, or no name server to ask"),
-    (http.client.RemoteDisconnected, "closed the connection without an answer"),
-    (ConnectionRefusedError, "refused the connection: is the server running?"),
-    (ConnectionResetError, "reset the connection"),
-    (BrokenPipeError, "closed the connection while the request was being sent"),
-)
-
-
-def _api_error(answer: Answer, url: str, secret: str | None, read_error: ReadError | None) -> APIError:
-    """A non-2xx answer as the error it is."""
-    status, headers = answer.status, answer.headers
-    if 300 <= status < 400:
-        place = _place(headers.get("location", ""))
-        message = f"redirected to {place}, which is never followed; name the final URL in the DSN"
-        return APIError(status, _line(message, MESSAGE_CAP), request_id=_request_id(headers))
-    text = blotted(_error_body(answer), secret)
-    message, code, param, wait = (read_error or _plain_error)(status, text)
-    told = retry_after(headers)
-    return APIError(
-        status,
-        _line(message, MESSAGE_CAP),
-        code and _line(code, CODE_CAP),
-        _request_id(headers),
-        wait if told is None else told,
-        text[:BODY_CAP],
-        param=param and _line(param, CODE_CAP),
-        should_retry=_SHOULD_RETRY.get((headers.get("x-should-retry") or "").strip().lower()),
-    )
-
-
-_SHOULD_RETRY = {"true": True, "false": False}  # OpenAI's word on it. Source: openai-python, `_base_client`
-
-
-def _place(location: str) -> str:
-    """The host that a redirect points to, without credentials."""
-    try:
-        return urlsplit(location).netloc.rpartition("@")[2] or "another path"
-    except ValueError:
-        return "what is no URL"
-
-
-def _error_body(answer: Answer) -> str:
-    """The start of an error's body; an error with half a body is still that error."""
-    body = bytearray()
-    try:
-        answer.limit(Deadline(min(ERROR_TIME, answer.left())))  # the status is known: its words are worth a moment
-        for chunk in answer.chunks():
-            body += chunk
-            if len(body) >= ERROR_CAP:
-                break
-    except (MajordomoError, OSError, http.client.HTTPException, ValueError) as exc:
-        if is_foreign(exc):
-            raise
-    return bytes(body[:ERROR_CAP]).decode("utf-8", "replace")
-
-
-def _plain_error(status: int, text: str) -> tuple[str, str | None, str | None, float | None]:
-    return text, None, None, None
-
-
-def _line(text: str, cap: int) -> str:
-    """Somebody else's words on one line; of a web page its text alone."""
-    if text.lstrip()[:1] == "<":
-        import re
-
-        text = re.sub(r"<(script|style).*?</\1>|<[^>]*>", " ", text[:8000], flags=re.S | re.I)
-    return one_line(text, cap)
-
-
-def _request_id(headers: Any) -> str | None:
-    for name in ("x-request-id", "request-id", "cf-ray"):
-        found = headers.get(name)
-        if found:
-            return _line(found, 100)
-    return None
-
-
-def retry_after(headers: Any) -> float | None:
-    """Seconds a server asks to wait, None if it does not, or says nonsense.
-
-    `retry-after-ms` wins; `Retry-After` is seconds (decimals too) or an HTTP date, which
-    counts from the answer's own `Date`, so that a wrong clock here does no harm.
-    Source: RFC 9110 section 10.2.3; openai-python for the milliseconds.
-    """
-    for name, units in (("retry-after-ms", 1000), ("retry-after", 1)):
-        value = (headers.get(name) or "").strip()
-        try:
-            seconds = float(value) / units
-        except ValueError:
-            continue
-        if 0 <= seconds < float("inf"):  # false for nan
-            return seconds
-    return _until(headers.get("retry-after") or "", headers.get("date"))
-
-
-def _until(date: str, since: str | None) -> float | None:
-    import time
-    from email.utils import mktime_tz, parsedate_tz
-
-    try:
-        there = parsedate_tz(date)
-        here = parsedate_tz(since) if since else None
-        if there is None:
-            return None
-        return max(0.0, mktime_tz(there) - (mktime_tz(here) if here else time.time()))
-    except (ValueError, OverflowError, TypeError, IndexError):
-        return None
-
-
-def blotted(text: str, secret: str | None) -> str:
-    """A text without a token: as it is, percent-encoded, or escaped as in JSON; in any case, and cut short."""
-    if not secret:
-        return text
-    import re
-
-    if len(secret) <= SHOWABLE:  # as part of a word it would only make messages unreadable
-        return re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "***", text)
-    low = text.lower()
-    for form in _forms_of(secret):
-        start = form[: SHOWABLE + 1]
-        if start.lower() in low:
-            text = re.sub(re.escape(form), "***", text, flags=re.I)
-            text = _covered(text, form, re.finditer(re.escape(start), text, re.I))
-    return text
-
-
-def _forms_of(secret: str) -> set[str]:
-    """How a token may stand in what a server echoes: as it is, in a URL, in JSON, also as PHP and Go write it."""
-    escaped = _json.dumps(secret)[1:-1]
-    for_html = "".join([f"\\u{ord(c):04x}" if c in "<>&" else c for c in escaped])
-    forms = {secret, quote(secret, safe=""), quote(secret), escaped, escaped.replace("/", "\\/"), for_html}
-    shown = {form.replace("\\", "\\\\") for form in forms}  # as Python quotes them, whichever quotes it takes
-    return forms | shown | {form.replace("'", "\\'") for form in shown}
-
-
-def _covered(text: str, form: str, places: Iterator[Any]) -> str:
-    """A text in which each beginning of `form` that stands at one of these places is covered, as far as it goes."""
-    pieces, done = [], 0
-    for found in places:
-        start, end = found.span()
-        if start < done:
-            continue
-        size = end - start
-        while size < len(form) and text[start + size : start + size + 1].lower() == form[size].lower():
-            size += 1
-        pieces += [text[done:start], "***"]
-        done = start + size
-    return "".join(pieces) + text[done:]
-
-
-def blot(error: BaseException | None, secret: str | None) -> None:
-    """Take a token out of an error and of all that it was raised from."""
-    seen: set[int] = set()
-    while secret and error is not None and id(error) not in seen:
-        seen.add(id(error))
-        error.args = tuple(_clean(arg, secret) for arg in error.args)
-        for name, value in list(getattr(error, "__dict__", {}).items()):
-            if isinstance(value, (str, bytes)):
-                setattr(error, name, _clean(value, secret))
-        error = error.__cause__ or error.__context__
-
-
-def _clean(value: Any, secret: str) -> Any:
-    if isinstance(value, str):
-        return blotted(value, secret)
-    return blotted(value.decode("latin-1"), secret).encode("latin-1") if isinstance(value, bytes) else value
+def _failures() -> Any:
+    """What is needed when something has gone wrong."""
+    with loading:
+        from . import _failures
+    return _failures

@@ -13,6 +13,13 @@ when it is used up they get the default. Everything else (lists, what runs, unlo
 answered from `models` and `running`, as llama-swap, Ollama, Anthropic and Google do.
 What is asked is told by the path: the wires are OpenAI's Chat Completions, Responses and
 images, Anthropic's Messages, Gemini's and Ollama's. Nothing leaves 127.0.0.1.
+
+What goes wrong before there is a question is no step of the script. `greeting` is what every
+connection gets, before TLS has begun or a word was read; `too_large` is what a request gets
+that is larger than `max_body`, before its body was read:
+
+    server.greeting = hang()  # accepts, and never says anything
+    server.max_body = 1_000_000  # refuses large pictures while they are being sent
 """
 
 from __future__ import annotations
@@ -75,7 +82,8 @@ class Raw:
 class Fault:
     """Another step gone wrong; see `hang`, `cut`, `reset`, `drip` and `endless`.
 
-    after: how many bytes of the answer are sent before it happens; None for its head.
+    after: how many bytes of the answer are sent before it happens; None for its head; those
+    that are not sent, if it is negative. seconds: of pauses.
     """
 
     kind: str
@@ -105,9 +113,9 @@ def drip(step: Any, seconds: float = 0.05, after: int | None = 0) -> Fault:
     return Fault("drip", step, after, seconds)
 
 
-def endless(data: bytes, step: Any = Raw(b""), after: int | None = 0) -> Fault:
-    """Send `data` again and again, until the client has had enough."""
-    return Fault("endless", step, after, data=data)
+def endless(data: bytes, step: Any = Raw(b""), after: int | None = 0, seconds: float = 0.0) -> Fault:
+    """Send `data` again and again, with a pause between if `seconds`, until the client has had enough."""
+    return Fault("endless", step, after, seconds, data)
 
 
 def redirect(location: str, status: int = 302) -> Status:
@@ -134,7 +142,9 @@ class FakeServer:
 
     requests: what was asked, oldest first. connections: how many were accepted.
     running: the models that have been asked and not unloaded. default, drawing: what a
-    question gets, and one to draw, that no step is left for.
+    question gets, and one to draw, that no step is left for. greeting: a step that every
+    connection gets instead of all else, None for none. max_body, too_large: the bytes that
+    a request may have, None for any number, and what a larger one gets unread.
     """
 
     def __init__(
@@ -150,6 +160,9 @@ class FakeServer:
         self.running: list[str] = []
         self.default: Any = Reply("Hello from the fake server.")
         self.drawing: Any = Drawing()
+        self.greeting: Any = None
+        self.max_body: int | None = None
+        self.too_large: Any = Status(413, "413 Request Entity Too Large\n", {"Connection": "close"})
         self._shown: dict[str, bytes] = {}
         self._token = token
         self._context = ssl_context
@@ -248,8 +261,6 @@ class FakeServer:
             model = seen.model if asked else ""
             if model and model not in self.running:
                 self.running.append(model)
-        while callable(step):
-            step = step(seen)
         return step
 
     def _lets_in(self, seen: Seen) -> bool:
@@ -331,7 +342,7 @@ class _Server(socketserver.ThreadingTCPServer):
     def get_request(self) -> tuple[Any, Any]:
         sock, address = super().get_request()
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if self.fake._context is not None:
+        if self.fake._context is not None and self.fake.greeting is None:
             sock = self.fake._context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
         return sock, address
 
@@ -349,8 +360,14 @@ class _Handler(BaseHTTPRequestHandler):
             fake.connections += 1
             fake._open.add(self.request)
         super().setup()
-        if fake._context is not None:
+        if hasattr(self.request, "do_handshake"):
             self.request.do_handshake()
+
+    def handle(self) -> None:
+        greeting = self.server.fake.greeting
+        if greeting is None:
+            return super().handle()
+        self._play(greeting, Seen("", "", {}, b""))
 
     def finish(self) -> None:
         with self.server.fake._lock:
@@ -364,14 +381,22 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def _answer(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        fake, length = self.server.fake, int(self.headers.get("Content-Length") or 0)
         headers = {name.lower(): value for name, value in self.headers.items()}
-        seen = Seen(self.command, self.path, headers, body)
-        self._play(self.server.fake._step(seen), seen)
+        if fake.max_body is not None and length > fake.max_body:
+            seen = Seen(self.command, self.path, headers, b"")
+            fake.requests.append(seen)
+            self._play(fake.too_large, seen)
+            self.close_connection = True  # what was not read would be taken for the next request
+            return
+        seen = Seen(self.command, self.path, headers, self.rfile.read(length))
+        self._play(fake._step(seen), seen)
 
     do_GET = do_POST = do_PUT = do_DELETE = _answer
 
     def _play(self, step: Any, seen: Seen) -> None:
+        while callable(step):
+            step = step(seen)
         if isinstance(step, Fault):
             return self._go_wrong(step, seen)
         for piece in self._render(step, seen):
@@ -403,8 +428,8 @@ class _Handler(BaseHTTPRequestHandler):
                     return
                 sock.sendall(data[position : position + 1])
         elif fault.kind == "endless":
-            block = fault.data * max(1, 65536 // max(1, len(fault.data)))
-            while not stopping.is_set():
+            block = fault.data * (1 if fault.seconds else max(1, 65536 // max(1, len(fault.data))))
+            while not stopping.wait(fault.seconds):
                 sock.sendall(block)
         elif fault.kind == "reset":
             time.sleep(0.02)  # what was sent before must have a chance to be read

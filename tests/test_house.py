@@ -23,7 +23,7 @@ ROOT = HOME.parent
 FLOORS = (
     ("errors", "_frozen", "_loading"),
     ("_json", "deadline", "_events", "_incoming", "dsn", "llm"),
-    ("imagegen",),
+    ("imagegen", "_blot"),
     ("model", "wires._multipart"),
     ("wires._shared",),
     (
@@ -47,6 +47,7 @@ FLOORS = (
         "wires.openai_responses",
         "_connection",
     ),
+    ("_failures",),
     ("_http", "media", "health"),
     ("chain", "providers._base", "providers._limits", "providers._options", "providers._told"),
     ("providers._drawing", "providers._openai_models"),
@@ -135,10 +136,10 @@ def test_nobody_imports_the_top():
 
 # Module of the standard library -> the rooms that may use it.
 RESERVED = {
-    "socket": {"_connection", "_http", "testing"},
+    "socket": {"_connection", "_failures", "_http", "testing"},
     "ssl": {"_connection", "_http"},
     "urllib.request": {"_http"},
-    "http.client": {"_connection", "_http", "_incoming", "testing"},
+    "http.client": {"_connection", "_failures", "_http", "_incoming", "testing"},
     "PIL": {"media"},
     "logging": set(),  # looked up, never imported: see chain
     "dataclasses": {"_frozen"},

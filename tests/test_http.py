@@ -26,6 +26,7 @@ from majordomo import (
     Registry,
     TransportError,
     TruncatedError,
+    _failures,
     classify,
     user,
 )
@@ -617,7 +618,7 @@ def test_messages_are_one_short_line(server):
     assert "\n" not in str(caught.value)
     assert "\x1b" not in str(caught.value)
     assert len(str(caught.value)) < 500
-    assert len(caught.value.body) <= transport.BODY_CAP
+    assert len(caught.value.body) <= _failures.BODY_CAP
 
 
 @pytest.fixture
@@ -839,7 +840,7 @@ def test_bytes_that_come_late(server):
 )
 def test_an_error_whose_body_never_ends(server, step, monkeypatch):
     """The status is known: the rest of the body gets a moment, not the whole timeout."""
-    monkeypatch.setattr(transport, "ERROR_TIME", 0.1)
+    monkeypatch.setattr(_failures, "ERROR_TIME", 0.1)
     server.add(step)
     with pytest.raises(APIError) as caught:
         ask(model_of(server), False, timeout=30)

@@ -32,6 +32,7 @@ from majordomo import (
     Tool,
     ToolCall,
     TransportError,
+    _blot,
     user,
 )
 from majordomo import _http as transport
@@ -312,7 +313,7 @@ FIGURES = {
     "an attempt, if nobody gives a timeout": ("providers.CLOUD_TIMEOUT", "s"),
     "the same at a server of one's own (Ollama, llama-swap, foreman)": ("providers.LOCAL_TIMEOUT", "s"),
     "listing and unloading, if nobody gives a timeout": ("model.MANAGE_TIMEOUT", "s"),
-    "reading the body of an error": ("_http.ERROR_TIME", "s"),
+    "reading the body of an error": ("_failures.ERROR_TIME", "s"),
     "waiting for the end of a stream that is finished": ("providers._base.AFTER_FINISH", "s"),
     "what is asked ahead of a question": ("providers._told.ASKING", "s"),
     "a `Retry-After` that a call without a timeout waits for": ("chain.LONGEST_UNASKED_WAIT", "s"),
@@ -322,10 +323,10 @@ FIGURES = {
     "bytes of a body, unpacked": ("_http.CAP", "MiB"),
     "bytes of a body that holds drawn pictures": ("providers._drawing.DRAWN_CAP", "MiB"),
     "bytes of all pictures of an answer that lie at URLs": ("providers._drawing.DRAWN_CAP", "MiB"),
-    "bytes of an error's body that are read": ("_http.ERROR_CAP", "KiB"),
-    "characters of it in `APIError.body`": ("_http.BODY_CAP", ""),
-    "characters of a server's words in a message": ("_http.MESSAGE_CAP", ""),
-    "characters of its code, and of the parameter it names": ("_http.CODE_CAP", ""),
+    "bytes of an error's body that are read": ("_failures.ERROR_CAP", "KiB"),
+    "characters of it in `APIError.body`": ("_failures.BODY_CAP", ""),
+    "characters of a server's words in a message": ("_failures.MESSAGE_CAP", ""),
+    "characters of its code, and of the parameter it names": ("_failures.CODE_CAP", ""),
     "bytes of a line of a head": ("_incoming.LINE_CAP", "KiB"),
     "header fields, and again trailers": ("_incoming.FIELD_CAP", ""),
     "answers of status 1xx before the answer": ("_incoming.INFORMATIONAL", ""),
@@ -533,7 +534,7 @@ class Counted(str):
 def test_a_text_is_searched_for_a_key_once(monkeypatch):
     """However long the key is: what had arrived of an answer may be many megabytes."""
     monkeypatch.setattr(Counted, "passes", 0)
-    assert transport.blotted(Counted("a text without it"), "k3y" * 100) == "a text without it"
+    assert _blot.blotted(Counted("a text without it"), "k3y" * 100) == "a text without it"
     assert Counted.passes <= 8
 
 

@@ -281,10 +281,74 @@ def test_an_endless_answer_goes_on_until_the_client_has_had_enough():
         assert model_of(server).generate("Hi", timeout=5).text == "next"
 
 
+def test_an_endless_answer_may_take_its_time():
+    """With a pause between, as servers do that keep a connection alive and have nothing to say."""
+    with FakeServer(endless(b": ping\n\n", Raw(b"HTTP/1.1 200 OK\r\n\r\n"), 10**6, seconds=0.01)) as server:
+        connection = http.client.HTTPConnection(server.host, timeout=5)
+        connection.request("POST", CHAT, b"{}")
+        with connection.getresponse() as answer:
+            assert answer.read(24) == b": ping\n\n" * 3
+        connection.close()
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "TLS"])
+def test_a_greeting_comes_before_everything(secure):
+    """Before TLS too, and without a question; every connection gets it until it is taken away."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) if secure else None
+    with FakeServer(Reply("one"), ssl_context=context) as server:
+        server.greeting = Raw(b"SSH-2.0-OpenSSH\r\n")
+        for _ in range(2):
+            with socket.create_connection(server.host.split(":"), timeout=5) as sock:
+                assert sock.recv(100) == b"SSH-2.0-OpenSSH\r\n"
+                assert sock.recv(100) == b""
+        assert (server.connections, server.requests) == (2, [])
+        if not secure:
+            server.greeting = None
+            assert model_of(server).generate("Hi", timeout=5).text == "one"
+
+
+def test_a_greeting_may_be_a_fault():
+    """Silence, for one: the connection stands, and nothing comes."""
+    with FakeServer() as server:
+        server.greeting = hang()
+        with pytest.raises(DeadlineError):
+            model_of(server).generate("Hi", timeout=0.15)
+        server.greeting = reset()
+        with pytest.raises(TransportError):
+            model_of(server).generate("Hi", timeout=5)
+        assert server.requests == []
+
+
+def test_a_request_that_is_too_large_is_refused_unread():
+    """Its head is kept, its body is not; smaller ones take the script."""
+    with FakeServer(Reply("one")) as server:
+        server.max_body = 1000
+        model = model_of(server)
+        with pytest.raises(APIError) as caught:
+            model.generate("x" * 1000, timeout=5)
+        assert caught.value.status == 413
+        assert model.generate("Hi", timeout=5).text == "one"
+        assert [len(seen.body) > 0 for seen in server.requests] == [False, True]
+
+
+def test_what_a_large_request_gets_is_a_step():
+    """A function of what was seen, or a fault."""
+    with FakeServer() as server:
+        server.max_body = 1000
+        server.too_large = lambda seen: Status(507, seen.headers["content-length"])
+        with pytest.raises(APIError, match="HTTP 507: [0-9]{4}") as caught:
+            model_of(server).generate("x" * 1000, timeout=5)
+        server.too_large = hang()
+        with pytest.raises(DeadlineError):
+            model_of(server).generate("x" * 1000, timeout=0.15)
+        assert caught.value.status == 507
+
+
 def test_faults_are_plain_values():
     """Which a table of cases can hold and compare."""
     assert hang() == Fault("hang", Raw(b""), 0)
     assert drip(Reply("x"), 0.1) == Fault("drip", Reply("x"), 0, 0.1)
+    assert endless(b"x", seconds=1) == Fault("endless", Raw(b""), 0, 1, b"x")
     assert cut(after=5) != cut(after=6)
 
 

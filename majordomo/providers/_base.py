@@ -132,7 +132,9 @@ class HTTPProvider(Provider):
 
     def blot(self, error: MajordomoError) -> None:
         """Take this provider's token out of an error."""
-        _http.blot(error, self._token)
+        from .._blot import blot
+
+        blot(error, self._token)
 
     def ready(self) -> None:
         """Raises ConfigError if there is no host or no key to ask with."""

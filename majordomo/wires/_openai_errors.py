@@ -106,7 +106,7 @@ _PATTERNS = (
     ((400,), r"could not find suitable inference handler", "model_not_found"),  # llama-swap before v218
     ((400,), r"(model .{0,120}(not found|does not exist))", "model_not_found"),
 )
-_KEY = r"\b(sk|pk|gsk)[-_][A-Za-z0-9*._-]{6,}"
+_KEY = r"\b(sk|pk|gsk)[-_][A-Za-z0-9*._%+/=~!#-]{6,}"
 _WAIT = r"(?:try again in|retry (?:after|in)) ((?:\d[\d.]{0,15} ?(?:ms|h|m|s)[a-z]{0,6} ?){1,4})"
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 
