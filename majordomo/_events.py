@@ -51,8 +51,9 @@ class EventDecoder:
             return []
         if self._rest:
             chunk = bytes(self._rest + chunk)
+            self._rest = bytearray()
         lines = chunk.split(b"\n")
-        self._rest = bytearray(lines.pop())
+        self._rest += lines.pop()
         events: list[Event] = []
         for line in lines:
             if self._bare and self._is_more(line, events):
@@ -133,7 +134,8 @@ class EventDecoder:
             self._after_cr = False
         if chunk:
             self._after_cr = chunk.endswith(b"\r")
-        return chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        chunk = chunk.replace(b"\r\n", b"\n")
+        return chunk.replace(b"\r", b"\n") if b"\r" in chunk else chunk
 
 
 class LineDecoder:
@@ -155,8 +157,11 @@ class LineDecoder:
         if b"\n" not in chunk:
             self._rest += chunk
             return []
-        lines = bytes(self._rest + chunk).split(b"\n")
-        self._rest = bytearray(lines.pop())
+        if self._rest:
+            chunk = bytes(self._rest + chunk)
+            self._rest = bytearray()
+        lines = chunk.split(b"\n")
+        self._rest += lines.pop()
         return [("", line) for line in map(bytes.strip, lines) if line]
 
     def _begin(self, chunk: bytes) -> bytes:

@@ -301,9 +301,8 @@ class Target(Model):
             with source:
                 blaming.decoder = decoder = wire.StreamDecoder(quirks, request.schema)
                 for deltas in _deltas(source, wire.FRAMING, decoder, deadline):
-                    for delta in deltas:
-                        source.beat()
-                        yield delta
+                    source.beat()
+                    yield from deltas
                 source.drain()
             yield from decoder.close()
             response = decoder.response()

@@ -125,7 +125,11 @@ def _facts(found: dict[str, Any], status: int) -> Facts:
 def rows_of(payload: Any, name: str) -> list[dict[str, Any]]:
     """The objects in a list of a payload; none if there is no such list, as protobuf leaves out what is empty."""
     rows = payload.get(name) if isinstance(payload, dict) else None
-    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    if not isinstance(rows, list):
+        return []
+    if len(rows) == 1:  # as most do
+        return rows if isinstance(rows[0], dict) else []
+    return [row for row in rows if isinstance(row, dict)]
 
 
 def _seconds(delay: Any) -> float | None:

@@ -112,9 +112,13 @@ class Growing:
         return [ToolCallDelta(position, known, called, arguments or "")]
 
     def _part(self, kind: type, key: Any, signed: bool = False) -> _Piece:
-        found = self._by_key.get((kind, key)) if key is not None else self._parts[-1] if self._parts else None
-        closed = found is not None and key is None and found.signature is not None and not signed
-        if found is None or found.kind is not kind or closed:
+        if key is None:
+            found = self._parts[-1] if self._parts else None
+            if found is not None and found.signature is not None and not signed:
+                found = None  # it is closed
+        else:
+            found = self._by_key.get((kind, key))
+        if found is None or found.kind is not kind:
             found = _Piece(kind)
             self._parts.append(found)
             if key is not None:

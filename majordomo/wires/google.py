@@ -337,14 +337,18 @@ class StreamDecoder:
             return []
         self._count(answer.get("usageMetadata"))
         # Further ones are other answers (`candidateCount` in extra); ours is the first.
-        candidate = next((row for row in rows_of(answer, "candidates") if not row.get("index")), None)
-        if candidate is None:
+        for candidate in rows_of(answer, "candidates"):
+            if not candidate.get("index"):
+                break
+        else:
             refused = blocked(answer)
             if refused is not None:
                 raise refused
             return []
         self.answered = True
-        found = [delta for part in rows_of(candidate.get("content"), "parts") for delta in self._part(part)]
+        found: list[Delta] = []
+        for part in rows_of(candidate.get("content"), "parts"):
+            found += self._part(part)
         finish = text_of(candidate.get("finishReason"))
         if found and not finish:
             self.finished = False  # what seemed to be the end was none

@@ -301,12 +301,13 @@ class StreamDecoder:
 
     def _take(self, message: dict[str, Any]) -> list[Delta]:
         self._heard = True
-        found = self._growing.think(text_of(message.get("thinking")), 0)
+        thinking = message.get("thinking")
+        found = self._growing.think(text_of(thinking), 0) if thinking else []
         text = text_of(message.get("content"))
         if text:
             found += self._growing.say(text, 0)
         entries = message.get("tool_calls")
-        for entry in entries if isinstance(entries, list) else ():
+        for entry in entries if entries and isinstance(entries, list) else ():
             function = entry.get("function") if isinstance(entry, dict) else None
             if isinstance(function, dict):
                 found += self._call(text_of(entry.get("id")), function)
