@@ -413,7 +413,8 @@ def _look_up(host: str, port: int, limit: _Nearer) -> list[Any]:
             return socket.getaddrinfo(name, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
         except socket.gaierror:
             pass  # a name that looks like an address
-    import threading
+    with loading:
+        import threading
 
     found: list[Any] = []
 

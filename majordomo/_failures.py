@@ -6,12 +6,14 @@ Loaded with the first error of a call.
 from __future__ import annotations
 
 import http.client
+import re
 import socket
+import time
+from email.utils import mktime_tz, parsedate_tz
 from urllib.error import URLError
 from urllib.parse import urlsplit
 
-from ._blot import blot as blot
-from ._blot import blotted
+from ._blot import blot, blotted
 from ._connection import is_foreign
 from .deadline import Deadline
 from .errors import APIError, MajordomoError, TransportError, TruncatedError
@@ -30,8 +32,15 @@ MESSAGE_CAP = 300  # characters of a server's words in a message
 CODE_CAP = 80  # and in its code
 
 
-def translated(error: Exception, url: str) -> Exception:
-    """What went wrong below, as an error of ours; anything unknown passes through."""
+def translated(error: Exception, url: str, secret: str | None) -> Exception:
+    """What went wrong below, as an error of ours; anything unknown passes through. Neither holds the token any more."""
+    ours = _translated(error, url)
+    blot(error, secret)
+    blot(ours, secret)
+    return ours
+
+
+def _translated(error: Exception, url: str) -> Exception:
     if isinstance(error, MajordomoError):
         return error
     if isinstance(error, URLError) and isinstance(error.reason, Exception):
@@ -116,8 +125,6 @@ def _plain_error(status: int, text: str) -> tuple[str, str | None, str | None, f
 def _line(text: str, cap: int) -> str:
     """Somebody else's words on one line; of a web page its text alone."""
     if text.lstrip()[:1] == "<":
-        import re
-
         text = re.sub(r"<(script|style).*?</\1>|<[^>]*>", " ", text[:8000], flags=re.S | re.I)
     return one_line(text, cap)
 
@@ -140,7 +147,7 @@ def retry_after(headers: Any) -> float | None:
     for name, units in (("retry-after-ms", 1000), ("retry-after", 1)):
         value = (headers.get(name) or "").strip()
         try:
-            seconds = float(value) / units
+            seconds = float(value) / units if value.isascii() and "_" not in value else -1.0
         except ValueError:
             continue
         if 0 <= seconds < float("inf"):  # false for nan
@@ -149,9 +156,6 @@ def retry_after(headers: Any) -> float | None:
 
 
 def _until(date: str, since: str | None) -> float | None:
-    import time
-    from email.utils import mktime_tz, parsedate_tz
-
     try:
         there = parsedate_tz(date)
         here = parsedate_tz(since) if since else None

@@ -185,7 +185,8 @@ def is_loopback(host: str) -> bool:
             return False
     if ":" not in bare:
         return False
-    from ipaddress import IPv6Address
+    with loading:
+        from ipaddress import IPv6Address
 
     try:
         address = IPv6Address(bare)
@@ -207,7 +208,8 @@ def _proxy(url: str) -> tuple[str, int, str]:
         raise ConfigError(f"the environment names a proxy that cannot be used ({kind} URL); try ?proxy=off")
     authorization = ""
     if split.username is not None:
-        from base64 import b64encode
+        with loading:
+            from base64 import b64encode
 
         pair = f"{unquote(split.username)}:{unquote(split.password or '')}"
         authorization = "Basic " + b64encode(pair.encode()).decode("ascii")
@@ -372,7 +374,8 @@ class _Packed:
     """A body that is compressed though nobody asked for it, unpacked piece by piece: few bytes may hold very many."""
 
     def __init__(self, encoding: str) -> None:
-        import zlib
+        with loading:
+            import zlib
 
         if encoding not in ("gzip", "x-gzip", "deflate"):
             raise ProtocolError(f"the answer is encoded as {encoding[:40]!r}, which was not asked for")
@@ -468,8 +471,11 @@ class Source:
         with _Border(url, secret):
             self._answer = answer = client.open(method, url, headers, body, limit)
             if not 200 <= answer.status < 300:
+                with loading:
+                    from ._failures import api_error
+
                 with answer:
-                    raise _failures().api_error(answer, url, secret, read_error)
+                    raise api_error(answer, url, secret, read_error)
 
     def beat(self) -> None:
         """Content has come; counts for `idle_timeout`."""
@@ -518,16 +524,9 @@ class _Border:
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if not isinstance(error, Exception) or (is_foreign(error) and not isinstance(error, MajordomoError)):
             return
-        failures = _failures()
-        ours = failures.translated(error, self._url)
-        failures.blot(error, self._secret)
-        failures.blot(ours, self._secret)
+        with loading:
+            from ._failures import translated
+
+        ours = translated(error, self._url, self._secret)
         if ours is not error:
             raise ours from error
-
-
-def _failures() -> Any:
-    """What is needed when something has gone wrong."""
-    with loading:
-        from . import _failures
-    return _failures

@@ -7,6 +7,7 @@ bytes that are no UTF-8, `ValueError` on the rest; a hostile server may send all
 from __future__ import annotations
 
 import json
+from os import urandom
 
 from .errors import ConfigError, ProtocolError
 
@@ -80,8 +81,6 @@ def dumps(value: Any, what: str = "the request") -> str:
 
 def dumps_sparingly(value: Any, what: str = "the request") -> bytearray:
     """The same JSON as bytes; long plain texts (pictures in base64) are copied once, not three times."""
-    from os import urandom
-
     mark, texts = urandom(16).hex(), []
 
     def lifted(inner: Any) -> Any:

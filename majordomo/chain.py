@@ -18,6 +18,7 @@ import sys
 import time
 
 from ._frozen import copied
+from ._loading import loading
 from .deadline import Deadline, as_timeout, backoff
 from .errors import (
     ChainError,
@@ -181,7 +182,8 @@ class Chain(_Targets, Model):  # type: ignore[override]  # capabilities are comp
             told = ("reasoning: left out, for the target does not think",)
         if not pictured:
             return request, told
-        from . import media
+        with loading:
+            from . import media
 
         fitted = media.normalize(request, capabilities, deadline.require)
         return fitted, (*told, *media.changes(request, fitted))
@@ -196,7 +198,8 @@ class ImageChain(_Targets, ImageModel):  # type: ignore[override]
     ) -> tuple[ImageRequest, tuple[str, ...]]:
         if not request.images:
             return request, ()
-        from . import media
+        with loading:
+            from . import media
 
         return media.fit_originals(request, _learned(target, request, limit), deadline.require)
 

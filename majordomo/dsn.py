@@ -8,6 +8,7 @@ Pure text work: what a scheme means, and which options it has, is the business o
 
 from __future__ import annotations
 
+from ._loading import loading
 from .errors import DSNError
 
 TYPE_CHECKING = False
@@ -107,7 +108,8 @@ def _decoded(userinfo: str) -> str:
     userinfo = userinfo[1:] if userinfo.startswith(":") else userinfo  # scheme://:token@host, as redis has it
     if "%" not in userinfo:
         return userinfo
-    from urllib.parse import unquote
+    with loading:
+        from urllib.parse import unquote
 
     return unquote(userinfo, errors="replace")
 
@@ -143,7 +145,8 @@ def split_host(host: str) -> tuple[str, str | None]:
 
 
 def _check_ipv6(name: str) -> None:
-    from ipaddress import IPv6Address
+    with loading:
+        from ipaddress import IPv6Address
 
     try:
         if not name.endswith("]") or "%" in name:  # a zone means nothing to another machine
@@ -161,7 +164,8 @@ def _path(path: str) -> str:
 
 
 def _options(query: str) -> dict[str, str]:
-    from urllib.parse import unquote
+    with loading:
+        from urllib.parse import unquote
 
     found: dict[str, str] = {}
     for item in query.split("&"):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 
-from .errors import ConfigError, UnsupportedError
+from .errors import ConfigError, ErrorKind, UnsupportedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from dataclasses import dataclass, field, replace
     from os import PathLike
     from typing import Any, Callable, Union
-
-    from .errors import ErrorKind
 
     Part = Union["Text", "Image", "Thinking", "ToolCall", "ToolResult"]
     Prompt = Union[str, "Message", "Request", Sequence[Union[str, "Message"]]]
@@ -473,8 +471,6 @@ class Response:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Response:
         """Read what `to_dict` wrote; ConfigError if it is something else."""
-        from .errors import ErrorKind
-
         with _reading("a response"):
             attempts = tuple(
                 Attempt(**{**found, "kind": ErrorKind(found["kind"]) if found["kind"] else None})

@@ -13,10 +13,15 @@ changed. Whatever the bytes are, time and memory are bounded and errors are ours
 
 from __future__ import annotations
 
+import re
 import struct
+from importlib import import_module
+from io import BytesIO
 from math import log
+from weakref import ref
 
 from ._frozen import copied
+from ._loading import loading
 from .errors import UnsupportedError
 from .llm import Image, Text, ToolResult, images_of, sniff
 
@@ -25,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from dataclasses import dataclass, field, replace
     from typing import Any, Callable
-    from weakref import ref
 
     from .imagegen import ImageRequest
     from .llm import Capabilities, Request
@@ -328,8 +332,6 @@ def _remembered(image: Image, limits: _Limits) -> Image | None:
 
 def _remember(image: Image, limits: _Limits, made: Image) -> None:
     """Keep what was made of a picture until that is gone, or there is no room for it."""
-    from weakref import ref
-
     key = hash(image)
     found = _made.pop(key, None)
     if found is None or found[0]() != image:
@@ -581,8 +583,6 @@ def _bare_jpeg(data: bytes, pixels: int) -> tuple[bytes, int]:
 
 def _scans(data: bytes, start: int) -> int:
     """How many scans a JPEG has from its first on, up to its end."""
-    import re
-
     marker = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]", re.S)  # the others are data, or stand in it
     count, at = 0, start
     for _ in range(MOST_PIECES):
@@ -766,9 +766,8 @@ def _decoded_pixels(mime: str, width: int, height: int, side: int | None) -> int
 
 def _pillow(module: str) -> Any:
     """A module of Pillow; ImportError without it."""
-    from importlib import import_module
-
-    return import_module("PIL." + module)
+    with loading:
+        return import_module("PIL." + module)
 
 
 @dataclass(frozen=True)
@@ -794,8 +793,6 @@ class _Picture:
 
 def _decoded(data: bytes, mime: str, width: int, height: int, side: int | None) -> _Picture:
     """The pixels of a picture, upright and no larger than `side`."""
-    from io import BytesIO
-
     row = _FORMATS[mime]
     bare, turn = row.bare(data, width * height)
     reader = getattr(_pillow(row.plugin), row.reader)
@@ -889,8 +886,6 @@ def _of_8_bits(found: Any) -> Any:
 
 def _to_srgb(pixels: Any, profile: bytes | None) -> Any:
     """Pixels of other colours as sRGB, by their profile if they have a good one."""
-    from io import BytesIO
-
     try:
         cms = _pillow("ImageCms")
         if pixels.mode == "LAB":
@@ -987,8 +982,6 @@ def _without_profile(picture: _Picture) -> Any:
 
 def _encoded(picture: _Picture, kind: str, quality: int | None, side: int | None = None) -> bytes:
     """A picture's bytes as a type, at most `side` pixels long; without a quality nothing is lost."""
-    from io import BytesIO
-
     row = _FORMATS[kind]
     pixels = _resized(picture.pixels, row.longest if side is None else min(side, row.longest), row.most_written)
     if picture.see_through and not row.alpha:

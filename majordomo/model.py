@@ -8,6 +8,7 @@ for what draws, with `complete` alone.
 
 from __future__ import annotations
 
+from ._loading import loading
 from .deadline import Deadline, as_timeout
 from .errors import MajordomoError, UnsupportedError
 from .llm import Capabilities, Request, Text, Thinking, ToolCall
@@ -199,7 +200,8 @@ def replay(response: Response) -> Iterator[StreamEvent]:
         elif isinstance(part, Text):
             yield TextDelta(part.text)
         elif isinstance(part, ToolCall):
-            from . import _json
+            with loading:
+                from . import _json
 
             yield ToolCallDelta(index, part.id, part.name, _json.dumps(part.arguments))
             index += 1
@@ -216,7 +218,8 @@ class ImageModel(_Asked):
         `ImageRequest`, laid over it. timeout: as for `Model.generate`; drawing takes
         seconds to many minutes. Raises the errors of `majordomo.errors`.
         """
-        from .imagegen import ImageRequest
+        with loading:
+            from .imagegen import ImageRequest
 
         return self.complete(ImageRequest.of(prompt, options), self._deadline(timeout))
 

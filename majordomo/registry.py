@@ -76,7 +76,8 @@ class Registry:
             raise ConfigError("user_agent is printable ASCII text")
         limits = {"timeout": timeout, "attempt_timeout": attempt_timeout, "idle_timeout": idle_timeout}
         if any(value is not None for value in limits.values()):
-            from .deadline import as_timeout
+            with loading:
+                from .deadline import as_timeout
 
             for name, value in limits.items():
                 if value is not None:
@@ -111,7 +112,8 @@ class Registry:
         """The memory of targets that are down: `snapshot()` reads it, `reset()` clears it."""
         found: MemoryHealth | None = self._once.get("health")
         if found is None:
-            from .health import MemoryHealth
+            with loading:
+                from .health import MemoryHealth
 
             clock = self._hooks["clock"]
             found = self._once.setdefault("health", MemoryHealth(clock) if clock else MemoryHealth())
@@ -126,10 +128,10 @@ class Registry:
         known = self._parsed.get(spec) if isinstance(spec, str) else None
         if known is not None and all(self._variable(name) == value for name, value in known[0].items()):
             return known[1]
-        _load()
         reading = _Reading(self)
         targets = {f"{name}/{id}": self.provider_of(name, reading).model(id) for name, id in reading.targets(spec)}
-        from .chain import Chain
+        with loading:
+            from .chain import Chain
 
         chain = Chain(targets, self.policy, (Registry.parse, (self, spec)))
         if len(self._parsed) >= 1000:
@@ -139,12 +141,12 @@ class Registry:
 
     def parse_image(self, spec: str) -> ImageChain:
         """`parse` for models that draw; a target of the spec that cannot is passed over when it is asked."""
-        _load()
         reading = _Reading(self)
         targets = {
             f"{name}/{id}": _drawer(self.provider_of(name, reading), name, id) for name, id in reading.targets(spec)
         }
-        from .chain import ImageChain
+        with loading:
+            from .chain import ImageChain
 
         return ImageChain(targets, self.policy, (Registry.parse_image, (self, spec)))
 
@@ -152,7 +154,6 @@ class Registry:
         """The provider of a name, for what is no call of a model: listing, unloading."""
         if not isinstance(name, str) or not _is_name(strip(name)):
             raise SpecError("a provider's name is made of letters, digits, dots and dashes")
-        _load()
         return self.provider_of(fold(strip(name)), _Reading(self))
 
     def register_alias(self, name: str, spec: str) -> None:
@@ -193,7 +194,8 @@ class Registry:
 
     def providers(self) -> list[str]:
         """The names that stand for a provider now; nothing is said of their tokens."""
-        from .providers import SCHEMES
+        with loading:
+            from .providers import SCHEMES
 
         found = set(self._registered) | {name for name, row in SCHEMES.items() if row.builtin}
         for name, value in self._variables():
@@ -214,7 +216,8 @@ class Registry:
         """How the chains of this registry fail over."""
         found: Policy | None = self._once.get("policy")
         if found is None:
-            from .chain import Policy
+            with loading:
+                from .chain import Policy
 
             names = ("timeout", "attempt_timeout", "retries")
             given = {**{name: self._settings[name] for name in names}, **self._hooks, "health": self.health}
@@ -248,7 +251,8 @@ class Registry:
         return self._remember(name, value, self._made(name, dsn, source))
 
     def _builtin(self, name: str, reading: _Reading) -> Any:
-        from .providers import SCHEMES
+        with loading:
+            from .providers import SCHEMES
 
         row = SCHEMES.get(name)
         if row is None or not row.builtin:
@@ -285,7 +289,8 @@ class Registry:
             if not callable(getattr(made, "model", None)):
                 raise ConfigError(f"{source}: the factory of {dsn.scheme} gave no provider but {type(made).__name__}")
             return made
-        from . import providers
+        with loading:
+            from . import providers
 
         if dsn.scheme not in providers.SCHEMES:
             raise DSNError(f"{source}: {self._unknown_scheme(dsn.scheme)}")
@@ -303,8 +308,9 @@ class Registry:
     def _client(self, ca: str | None, proxies: bool) -> Client:
         known = self._clients.get((ca, proxies))
         if known is None:
-            from . import __version__
-            from ._http import Client
+            with loading:
+                from . import __version__
+                from ._http import Client
 
             agent = self._settings["user_agent"] or f"majordomo/{__version__}"
             made = Client(user_agent=agent, ssl_context=None if ca else self._ssl_context, ca=ca, proxies=proxies)
@@ -330,7 +336,8 @@ class Registry:
                         yield fold(rest), strip(value)
 
     def _is_known_scheme(self, value: str) -> bool:
-        from .providers import SCHEMES
+        with loading:
+            from .providers import SCHEMES
 
         scheme = fold(value.partition("://")[0].partition("+")[0])
         return scheme in SCHEMES or scheme in self._schemes
@@ -349,7 +356,8 @@ class Registry:
         )
 
     def _unknown_scheme(self, scheme: str) -> str:
-        from .providers import SCHEMES
+        with loading:
+            from .providers import SCHEMES
 
         known = sorted({*SCHEMES, *self._schemes})
         if scheme in ("http", "https"):
@@ -382,7 +390,8 @@ def _remade(settings: dict[str, Any] | None, aliases: dict[str, str]) -> Registr
 
 def _drawer(provider: Any, name: str, id: str) -> Any:
     """A provider's model that draws; where there is none, one that says so when it is asked."""
-    from .model import Unable
+    with loading:
+        from .model import Unable
 
     reason = "it has no models that draw"
     try:
@@ -400,7 +409,8 @@ def _builtin_dsn(name: str, row: Scheme, base: str | None, token: str | None) ->
     if not base:
         return DSN(name, token=token)
     if row.reads_base_url:
-        from importlib import import_module
+        with loading:
+            from importlib import import_module
 
         module, _, function = row.reads_base_url.partition(".")
         try:
@@ -419,12 +429,6 @@ def _builtin_dsn(name: str, row: Scheme, base: str | None, token: str | None) ->
     if not dsn.host:
         raise DSNError(f"{source} names no host")
     return DSN(name, dsn.plain, token or dsn.token, dsn.host, dsn.path, dsn.options)
-
-
-def _load() -> None:
-    """Import what every call needs, where a fork waits for it."""
-    with loading:
-        from . import chain, health, providers  # noqa: F401
 
 
 class _Reading:
@@ -485,7 +489,8 @@ class _Reading:
         self._found[(fold(provider), id)] = None
 
     def _knows(self, name: str) -> bool:
-        from .providers import SCHEMES
+        with loading:
+            from .providers import SCHEMES
 
         row = SCHEMES.get(name)
         known = name in self._registry._registered or (row is not None and row.builtin)
@@ -566,7 +571,8 @@ def _checked(name: str) -> str:
 
 
 def _close(name: str, known: list[str]) -> str:
-    from difflib import get_close_matches
+    with loading:
+        from difflib import get_close_matches
 
     close = get_close_matches(name, known, 3)
     if close:

@@ -9,6 +9,7 @@ transport. A provider's own module adds what is its own, and a row in the table 
 from __future__ import annotations
 
 from .. import _http, _json
+from .._loading import loading
 from ..deadline import Deadline, as_timeout
 from ..errors import (
     APIError,
@@ -132,7 +133,8 @@ class HTTPProvider(Provider):
 
     def blot(self, error: MajordomoError) -> None:
         """Take this provider's token out of an error."""
-        from .._blot import blot
+        with loading:
+            from .._blot import blot
 
         blot(error, self._token)
 
@@ -397,7 +399,8 @@ class Blaming:
 
 def _deltas(source: _http.Source, framing: str, decoder: Any, deadline: Deadline) -> Iterator[list[Any]]:
     """The deltas of a stream until its end; what goes wrong behind a finished answer does no harm."""
-    from .._events import DECODERS
+    with loading:
+        from .._events import DECODERS
 
     events = DECODERS[framing]()
     feed, take = events.feed, decoder.feed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .._loading import loading
 from ..deadline import as_timeout
 from ..errors import DSNError
 
@@ -19,7 +20,8 @@ def options_of(dsn: DSN, own_options: dict[str, Callable[[str], Any]]) -> tuple[
     for name, value in dsn.options.items():
         read = _OPTIONS.get(name) or own_options.get(name)
         if read is None:
-            from difflib import get_close_matches
+            with loading:
+                from difflib import get_close_matches
 
             known = sorted([*_OPTIONS, *own_options])
             close = get_close_matches(name, known, 1)

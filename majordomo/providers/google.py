@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
+from .._loading import loading
 from ..llm import Capabilities
 from ..wires import google
 from ..wires.google import BUDGETS, LEVELS
@@ -91,8 +92,9 @@ class Google(HTTPProvider):
 
     def image_model(self, id: str) -> ImageTarget:
         """The bare target for drawing: no failover, no health, no fitting; `parse_image` adds those."""
-        from ..wires import google_images
-        from ._drawing import ImageTarget
+        with loading:
+            from ..wires import google_images
+            from ._drawing import ImageTarget
 
         return ImageTarget(self, id, google_images, google_images.Quirks(), self.capabilities_of(id))
 

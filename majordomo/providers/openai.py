@@ -8,6 +8,7 @@ else is asked over Chat Completions.
 from __future__ import annotations
 
 from .._frozen import copied
+from .._loading import loading
 from ..llm import Capabilities
 from ..wires import openai_chat
 from ._base import Family, HTTPProvider, Target
@@ -89,7 +90,8 @@ class OpenAI(HTTPProvider):
         if self._responses is not None:
             return _Target(self, id, *self.over_responses(id)) if self._responses else super().target(id)
         if self.official:
-            from ._openai_models import is_over_responses
+            with loading:
+                from ._openai_models import is_over_responses
 
             if is_over_responses(id):
                 return _Target(self, id, *self.over_responses(id))
@@ -97,15 +99,17 @@ class OpenAI(HTTPProvider):
 
     def over_responses(self, id: str) -> tuple[Any, Any]:
         """The wire of Responses, and how a model differs there."""
-        from ..wires import openai_responses
-        from ._openai_models import quirks_of
+        with loading:
+            from ..wires import openai_responses
+            from ._openai_models import quirks_of
 
         return openai_responses, openai_responses.Quirks(**quirks_of(id, self.official))
 
     def image_model(self, id: str) -> ImageTarget:
         """The bare target for drawing, at `/images/generations` and `/images/edits`."""
-        from ..wires import openai_images
-        from ._drawing import ImageTarget
+        with loading:
+            from ..wires import openai_images
+            from ._drawing import ImageTarget
 
         limits = replace(self.drawing_limits, **self.limits)
         return ImageTarget(self, id, openai_images, openai_images.Quirks(self._sd_extra_args), limits)
@@ -131,7 +135,8 @@ class _Target(Target):
     def stamped(self, response: Response, told: list[str], request: Request, quirks: Any) -> Response:
         found, limit = super().stamped(response, told, request, quirks), request.max_tokens
         if limit is not None and found.stop_reason == "stop" and getattr(quirks, "silent_limit", False):  # Responses'
-            from ..wires.openai_responses import LEAST_TOKENS
+            with loading:
+                from ..wires.openai_responses import LEAST_TOKENS
 
             if (found.usage.output_tokens or 0) >= max(limit, LEAST_TOKENS):
                 return copied(found, stop_reason="length")

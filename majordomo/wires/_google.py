@@ -8,6 +8,7 @@ wrong, how long to wait, which quota is used up. Source: google-genai 3.4 of Nov
 from __future__ import annotations
 
 import re
+from urllib.parse import quote
 
 from ..errors import APIError, ConfigError
 from ._shared import error_in, error_object, inner_error, one_line, text_of
@@ -69,8 +70,6 @@ _PATTERNS = (
 
 def place(model: str, verb: str) -> str:
     """Where a model is asked, behind the base URL. Raises ConfigError for a model's name that leads elsewhere."""
-    from urllib.parse import quote
-
     steps = model.split("/")
     if not all(steps) or {".", ".."} & set(steps):
         raise ConfigError("a model's name is a word, or models/ and a word")

@@ -8,6 +8,7 @@ Source: as in `openai_responses`.
 from __future__ import annotations
 
 from .. import _json
+from .._loading import loading
 from ..errors import ProtocolError, TruncatedError
 from ..llm import Text, Thinking, ToolCall, Usage
 from ._growing import Growing
@@ -26,7 +27,8 @@ MOST_ITEMS = 10_000  # of one answer
 
 def raise_error(payload: Any, partial: str = "") -> None:
     """Raise the error that a 2xx payload holds, with the status it would have had."""
-    from . import _openai_errors
+    with loading:
+        from . import _openai_errors
 
     _openai_errors.raise_error(payload, partial)
 

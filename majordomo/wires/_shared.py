@@ -8,6 +8,7 @@ import os
 from base64 import b64encode
 
 from .. import _json
+from .._loading import loading
 from ..errors import APIError, ConfigError, ProtocolError, TruncatedError
 from ..llm import Image, Message, Response, ToolCall
 
@@ -90,7 +91,8 @@ def sendable_id(id: str) -> str:
     """A tool call's id as servers take it; one that is too long or odd is replaced, always by the same."""
     if 0 < len(id) <= LONGEST_ID and all(c.isascii() and (c.isalnum() or c in "_-") for c in id):
         return id
-    from hashlib import sha256
+    with loading:
+        from hashlib import sha256
 
     return "call_" + sha256(id.encode("utf-8", "surrogatepass")).hexdigest()[:24]
 

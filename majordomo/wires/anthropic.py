@@ -11,6 +11,7 @@ Source, where nothing else is said: the vendor's SDK, anthropic 2.12 of November
 from __future__ import annotations
 
 from .. import _json
+from .._loading import loading
 from ..errors import APIError, ProtocolError, TruncatedError
 from ..llm import Image, Text, Thinking, ToolCall, Usage, merge
 from ._conversation import NO_OUTPUT, Turn, arranged, with_images_moved
@@ -56,7 +57,8 @@ def path(model: str, stream: bool) -> str:
 
 def read_error(status: int, text: str) -> Facts:
     """(message, code, param, seconds to wait) of an error's body; what reads it is loaded with the first."""
-    from . import _anthropic_errors
+    with loading:
+        from . import _anthropic_errors
 
     return _anthropic_errors.read_error(status, text)
 
@@ -65,14 +67,16 @@ def raise_error(payload: Any) -> None:
     """Raise the error that a 2xx payload or an event holds, with the status it would have had."""
     if isinstance(payload, dict) and isinstance(payload.get("content"), list) and not payload.get("error"):
         return  # an answer
-    from . import _anthropic_errors
+    with loading:
+        from . import _anthropic_errors
 
     _anthropic_errors.raise_error(payload)
 
 
 def remedy(error: APIError, body: dict[str, Any], quirks: Quirks) -> Remedy | None:
     """What of a body an error calls unsupported; None if it is about something else, or was mended before."""
-    from . import _anthropic_errors
+    with loading:
+        from . import _anthropic_errors
 
     return _anthropic_errors.remedy(error, body, quirks.remedies)
 
@@ -164,8 +168,9 @@ class _Asked:
         return MAX_TOKENS + budget if most is None else min(MAX_TOKENS + budget, most)
 
     def _hold_to(self, schema: Any) -> None:
-        from ._anthropic_schema import narrowed
-        from ._schema import checked, in_words
+        with loading:
+            from ._anthropic_schema import narrowed
+            from ._schema import checked, in_words
 
         checked(schema)
         taken = None

@@ -8,6 +8,7 @@ Gemini API's documentation of October 2026 ("Thought signatures", "Function call
 from __future__ import annotations
 
 from .. import _json
+from .._loading import loading
 from ..errors import APIError, MajordomoError, ProtocolError, TruncatedError, UnsupportedError
 from ..llm import Image, Text, Thinking, ToolCall, Usage, merge
 from ._conversation import arranged, with_images_moved
@@ -214,7 +215,8 @@ def _tools(body: dict[str, Any], request: Request) -> None:
 
 
 def _declared(tool: Tool) -> dict[str, Any]:
-    from ._google_schema import adapted, takes_nothing
+    with loading:
+        from ._google_schema import adapted, takes_nothing
 
     found: dict[str, Any] = {"name": tool.name}
     if tool.description:
@@ -228,8 +230,9 @@ def _hold_to(config: dict[str, Any], request: Request, quirks: Quirks, told: lis
     """Put the schema of the answer into `generationConfig`, or give the words that ask for it."""
     if request.schema is None:
         return ""
-    from ._google_schema import adapted
-    from ._schema import checked, in_words
+    with loading:
+        from ._google_schema import adapted
+        from ._schema import checked, in_words
 
     schema = checked(request.schema)
     if "responseJsonSchema" in quirks.remedies or (request.tools and "responseJsonSchema=tools" in quirks.remedies):
@@ -446,6 +449,7 @@ def remedy(error: APIError, body: dict[str, Any], quirks: Quirks) -> Remedy | No
     None if the error is about something else, about what cannot be left out, or about
     what has been mended before.
     """
-    from . import _google_remedies
+    with loading:
+        from . import _google_remedies
 
     return _google_remedies.remedy(error, body, quirks.remedies, quirks.signed_calls)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 
 from .. import _json
+from .._loading import loading
 from ..errors import APIError, ProtocolError, TruncatedError
 from ..llm import Image, Text, Thinking, ToolCall, Usage, merge
 from ._conversation import NO_OUTPUT, arranged, joined, with_images_moved
@@ -54,7 +55,8 @@ def path(model: str, stream: bool) -> str:
 
 def read_error(status: int, text: str) -> Facts:
     """(message, code, param, seconds to wait) of an error's body; what reads it is loaded with the first."""
-    from . import _ollama_errors
+    with loading:
+        from . import _ollama_errors
 
     return _ollama_errors.read_error(status, text)
 
@@ -65,7 +67,8 @@ def raise_error(payload: Any) -> None:
         return
     found = error_object(payload)
     if found is not None:
-        from . import _ollama_errors
+        with loading:
+            from . import _ollama_errors
 
         raise _ollama_errors.inner(found, payload)
 
@@ -187,7 +190,8 @@ def _hold_to(body: dict[str, Any], schema: Any, quirks: Quirks, told: list[str])
     """Put the schema of the answer into the body, or give the words that ask for it."""
     if schema is None:
         return ""
-    from ._schema import checked, in_words
+    with loading:
+        from ._schema import checked, in_words
 
     if quirks.schema_enforced:
         body["format"] = checked(schema)
@@ -197,7 +201,8 @@ def _hold_to(body: dict[str, Any], schema: Any, quirks: Quirks, told: list[str])
 
 
 def _encode_tool(tool: Tool) -> dict[str, Any]:
-    from ._schema import inlined, mapped, modern
+    with loading:
+        from ._schema import inlined, mapped, modern
 
     schema = mapped(inlined(tool.parameters), lambda node: _readable(modern(node)))
     parameters = {"type": "object", "properties": {}, **(schema if isinstance(schema, dict) else {})}

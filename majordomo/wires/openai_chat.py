@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 
 from .. import _json
+from .._loading import loading
 from ..errors import APIError, ProtocolError, TruncatedError
 from ..llm import Image, Text, Thinking, ToolCall, Usage, merge
 from ..model import Done, replay
@@ -52,7 +53,8 @@ def path(model: str, stream: bool) -> str:
 
 def read_error(status: int, text: str) -> Facts:
     """(message, code, param, seconds to wait) of an error's body; what reads it is loaded with the first."""
-    from . import _openai_errors
+    with loading:
+        from . import _openai_errors
 
     return _openai_errors.read_error(status, text)
 
@@ -62,7 +64,8 @@ def raise_error(payload: Any, partial: str = "") -> None:
     if isinstance(payload, dict) and not payload.get("error"):
         if "choices" in payload or isinstance(payload.get("message"), dict):  # an answer, or one choice of it
             return
-    from . import _openai_errors
+    with loading:
+        from . import _openai_errors
 
     _openai_errors.raise_error(payload, partial)
 
@@ -210,7 +213,8 @@ def _encode_tools(body: dict[str, Any], request: Request, quirks: Quirks) -> Non
 
 
 def _encode_schema(schema: Any) -> dict[str, Any]:
-    from ._schema import named
+    with loading:
+        from ._schema import named
 
     return {"type": "json_schema", "json_schema": named(schema)}
 
@@ -320,7 +324,8 @@ class StreamDecoder:
         self.done = False
         self._quirks = quirks
         self._schema = schema
-        from ._growing import Growing
+        with loading:
+            from ._growing import Growing
 
         self._growing = Growing(tags=not quirks.official, named=True)
         self._refusal: list[str] = []

@@ -7,7 +7,10 @@ August 2026, which takes what OpenAI has no field for in a block within the prom
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from .. import _json
+from .._loading import loading
 from ..errors import ConfigError, ProtocolError, UnsupportedError
 from ..llm import Image, merge
 from . import _openai_errors
@@ -80,7 +83,8 @@ def _arguments(request: ImageRequest) -> str:
 
 
 def _form(body: dict[str, Any], images: tuple[Image, ...]) -> Form:
-    from . import _multipart
+    with loading:
+        from . import _multipart
 
     fields = [
         (name, value if isinstance(value, str) else _json.dumps(value, name))
@@ -147,8 +151,6 @@ def _picture(row: Any) -> Drawn | None:
 
 def _checked(url: str) -> str:
     """A URL that may be fetched; it is not quoted, for it may hold what opens it."""
-    from urllib.parse import urlsplit
-
     try:
         parts = urlsplit(url)
         known = (

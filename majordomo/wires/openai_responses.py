@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 
 from .. import _json
+from .._loading import loading
 from ..llm import Image, Text, Thinking, ToolCall, merge
 from ._conversation import arranged, with_images_moved
 from ._responses_answers import BETWEEN, StreamDecoder, phase_of, unpacked
@@ -56,7 +57,8 @@ def read_error(status: int, text: str) -> Facts:
     That a model is to be asked over this wire is no news here: such an error says that the
     server does not have it.
     """
-    from . import _openai_errors
+    with loading:
+        from . import _openai_errors
 
     message, code, param, wait = _openai_errors.read_error(status, text)
     return message, "wire_not_supported" if code == "responses_only" else code, param, wait
@@ -219,7 +221,8 @@ def _split(text: str, lengths: Any) -> list[str]:
 def _encode_tools(body: dict[str, Any], request: Request, quirks: Quirks) -> None:
     if not request.tools:
         return
-    from ._schema import is_strict
+    with loading:
+        from ._schema import is_strict
 
     # nobody knows whether llama-server, which takes a name, obeys it
     tools, choice = (request.tools, request.tool_choice) if quirks.official else only_named(request)
@@ -235,7 +238,8 @@ def _encode_tools(body: dict[str, Any], request: Request, quirks: Quirks) -> Non
 
 
 def _encode_schema(schema: Any) -> dict[str, Any]:
-    from ._schema import named
+    with loading:
+        from ._schema import named
 
     return {"type": "json_schema", **named(schema)}
 
