@@ -78,7 +78,7 @@ class _Socket(_Quiet, socket.socket):
 
 
 class _Wire(io.RawIOBase):
-    """The socket as `http.client` may read it: each `recv` asks the deadline first.
+    """The socket as a buffer may read it: each `recv` asks the deadline first.
 
     Holds no reference to its `Connection`, which could not be let go of in time otherwise.
     """

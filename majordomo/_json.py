@@ -15,9 +15,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-LARGE = 1 << 20  # bytes or characters above which what is to be read is looked at first
+COUNTED_FROM = 1 << 20  # bytes or characters above which what is to be read is looked at first
 MOST_VALUES = 1_000_000  # in it: each takes many times its own size in memory
-LONG = 65536  # characters above which a text is worth a look before it is copied
+LIFTED_FROM = 65536  # characters above which a text is worth a look before it is copied
 _PLAIN = bytes(c for c in range(0x20, 0x7F) if c not in b'"\\')  # what JSON writes as it is
 
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
@@ -43,10 +43,10 @@ def loads(text: bytes | str, what: str = "the answer") -> Any:
 
 def _check_values(text: Any, what: str) -> None:
     """Raise ProtocolError for a text of so many values that reading it would cost many times its size."""
-    if len(text) > LARGE:
+    if len(text) > COUNTED_FROM:
         marks = (b"[", b"{", b",") if isinstance(text, bytes) else ("[", "{", ",")
         if sum(map(text.count, marks)) > MOST_VALUES:
-            raise ProtocolError(f"{what}: JSON of more than {MOST_VALUES:,} values")
+            raise ProtocolError(f"{what}: JSON of more than {MOST_VALUES:,} values, by its brackets and commas")
 
 
 def loads_strictly(text: str, what: str) -> Any:
@@ -88,7 +88,7 @@ def dumps_sparingly(value: Any, what: str = "the request") -> bytearray:
             return {name: lifted(found) for name, found in inner.items()}
         if isinstance(inner, (list, tuple)):
             return [lifted(found) for found in inner]
-        if isinstance(inner, str) and len(inner) > LONG and inner.isascii():
+        if isinstance(inner, str) and len(inner) > LIFTED_FROM and inner.isascii():
             if not inner.encode("ascii").translate(None, _PLAIN):
                 texts.append(inner)
                 return mark

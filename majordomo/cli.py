@@ -131,8 +131,8 @@ def _streamed(model: Any, request: Request, timeout: float | None) -> Any:
         return response
 
 
-# Control characters, save for tab and line feed.
-_CONTROLS = dict.fromkeys({*range(0x20), *range(0x7F, 0xA0)} - {0x09, 0x0A}, "\ufffd")
+# Control characters, save for tab and line feed; of a line end that is two, one is enough.
+_CONTROLS = {**dict.fromkeys({*range(0x20), *range(0x7F, 0xA0)} - {0x09, 0x0A}, "\ufffd"), 0x0D: None}
 
 
 def _shown(text: str) -> str:

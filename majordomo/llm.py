@@ -198,7 +198,7 @@ class ToolResult:
 
     def __post_init__(self) -> None:
         _check_types(self, call_id=self.call_id)
-        self.__dict__["parts"] = _parts(self.parts, _TOLD, "a tool result")
+        self.__dict__["parts"] = _parts(self.parts, _RESULT_PARTS, "a tool result")
 
 
 @dataclass(frozen=True)
@@ -561,12 +561,12 @@ def _part_from_dict(data: Mapping[str, Any]) -> Part:
 
 
 _PARTS = tuple(_PART_NAMES)
-_TOLD = (Text, Image)  # what a tool result is made of
-_KNOWN = {_PARTS: frozenset(_PARTS), _TOLD: frozenset(_TOLD)}
+_RESULT_PARTS = (Text, Image)  # what a tool result is made of
+_TYPES_OF = {_PARTS: frozenset(_PARTS), _RESULT_PARTS: frozenset(_RESULT_PARTS)}
 
 
 def _parts(given: Any, allowed: tuple[type, ...] = _PARTS, what: str = "a message") -> tuple[Any, ...]:
-    if type(given) is tuple and _KNOWN[allowed].issuperset(map(type, given)):
+    if type(given) is tuple and _TYPES_OF[allowed].issuperset(map(type, given)):
         return given
     if isinstance(given, (str, *_PARTS)):
         given = (given,)

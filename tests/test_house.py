@@ -134,6 +134,25 @@ def test_nobody_imports_the_top():
                 assert module in ("__main__", "cli", "demo"), f"{module} imports {name}"
 
 
+# What may import late without the lock: it is used by nobody who asks a model, or needs no import at all by then.
+UNLOCKED = {"cli", "demo", "testing", "_frozen"}
+
+
+@pytest.mark.parametrize("module", [name for name in modules() if name.partition(".")[0] not in {*UNLOCKED, "_fake"}])
+def test_late_imports_keep_forks_out(module):
+    """What a function imports, it imports under `loading`: a fork in between would leave its lock to nobody."""
+    tree = ast.parse(modules()[module].read_text(encoding="utf-8"))
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    locked = [
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.With) and ast.unparse(node.items[0].context_expr) == "loading"
+        for inner in ast.walk(node)
+    ]
+    late = [node for f in functions for node in ast.walk(f) if isinstance(node, (ast.Import, ast.ImportFrom))]
+    assert [ast.unparse(node) for node in late if node not in locked] == []
+
+
 # Module of the standard library -> the rooms that may use it.
 RESERVED = {
     "socket": {"_connection", "_failures", "_http", "testing"},

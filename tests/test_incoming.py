@@ -7,7 +7,7 @@ from http.client import BadStatusLine, HTTPException, IncompleteRead, LineTooLon
 
 import pytest
 
-from majordomo._incoming import FIELD_CAP, INFORMATIONAL, LINE_CAP, Incoming
+from majordomo._incoming import FIELD_CAP, LINE_CAP, MOST_INFORMATIONAL, Incoming
 from majordomo.errors import TruncatedError
 
 
@@ -69,6 +69,20 @@ ANSWERS = {
         b"x",
         True,
         False,
+    ),
+    "two codings in two fields": (
+        OK + b"Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
+        200,
+        b"x",
+        True,
+        False,
+    ),
+    "a word on its end in the second field": (
+        OK + b"Connection: keep-alive\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi",
+        200,
+        b"hi",
+        True,
+        True,
     ),
     "another coding alone": (OK + b"Transfer-Encoding: gzip\r\nContent-Length: 1\r\n\r\nhi", 200, b"hi", False, True),
     "bare line ends": (b"HTTP/1.1 200 OK\nContent-Length: 2\n\nhi", 200, b"hi", True, False),
@@ -141,7 +155,7 @@ ODD = {
     "too many continuations": (OK + b"X: y\r\n" + b" z\r\n" * FIELD_CAP + b"\r\n", HTTPException),
     "two lengths": (OK + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello", HTTPException),
     "a switch": (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", HTTPException),
-    "words ahead for ever": (b"HTTP/1.1 100 Continue\r\n\r\n" * (INFORMATIONAL + 1), HTTPException),
+    "words ahead for ever": (b"HTTP/1.1 100 Continue\r\n\r\n" * (MOST_INFORMATIONAL + 1), HTTPException),
 }
 
 

@@ -140,7 +140,7 @@ def test_round_trip(value):
     assert _json.loads(text) == _json.loads(text.encode("ascii")) == value
 
 
-LIMIT = _json.LONG
+LIMIT = _json.LIFTED_FROM
 TEXTS = {
     "at the limit": "a" * LIMIT,
     "one above": "a" * (LIMIT + 1),

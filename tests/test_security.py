@@ -329,7 +329,7 @@ FIGURES = {
     "characters of its code, and of the parameter it names": ("_failures.CODE_CAP", ""),
     "bytes of a line of a head": ("_incoming.LINE_CAP", "KiB"),
     "header fields, and again trailers": ("_incoming.FIELD_CAP", ""),
-    "answers of status 1xx before the answer": ("_incoming.INFORMATIONAL", ""),
+    "answers of status 1xx before the answer": ("_incoming.MOST_INFORMATIONAL", ""),
     "values in JSON of over 1 MiB": ("_json.MOST_VALUES", ""),
     "tool calls of an answer": ("wires._shared.MOST_CALLS", ""),
     "characters of the name of a tool call, as it grows": ("wires._growing.LONGEST_NAME", ""),
