@@ -94,7 +94,7 @@ class Fault:
 
 
 def hang(step: Any = Raw(b""), after: int | None = 0) -> Fault:
-    """Say nothing more, and keep the connection open."""
+    """Say and read nothing more, and keep the connection open."""
     return Fault("hang", step, after)
 
 
@@ -437,13 +437,21 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.fake._open.discard(sock)
             sock.close()
         elif fault.kind == "hang":
-            sock.settimeout(0.05)
-            while not stopping.is_set():
-                try:
-                    if not sock.recv(65536):
-                        return
-                except socket.timeout:
-                    continue
+            _linger(sock, stopping)
+
+
+def _linger(sock: socket.socket, stopping: threading.Event) -> None:
+    """Keep a connection open and read nothing from it, until the client has gone; with TLS, until the end."""
+    if hasattr(sock, "do_handshake"):  # which cannot be looked into
+        stopping.wait()
+    sock.settimeout(0.05)
+    while not stopping.is_set():
+        try:
+            if not sock.recv(1, socket.MSG_PEEK):
+                return
+            stopping.wait(0.05)
+        except socket.timeout:
+            continue
 
 
 def _rendered(step: Status) -> list[bytes]:

@@ -6,6 +6,7 @@ from typing import Any, Callable
 
 from faults import PHASES, WIRES, Fault
 
+from majordomo._connection import CONNECT_TIMEOUT
 from majordomo._failures import ERROR_TIME
 from majordomo.providers._base import AFTER_FINISH
 
@@ -23,16 +24,18 @@ alone and in a chain, and write this page from what they observed: do not edit i
 - **One call**, **A stream**: what the caller gets when the target stands alone. With *words
   kept* a stream had said something before; that is in `.partial`, and was handed out.
 - **Kind**: what the error means for a chain, as in the README under Failover. A limit that ran
-  out is `deadline` where it was the call's own, and `transient` where it was the target's.
+  out is *deadline* where it was the call's own, as here alone, and *transient* where it was the
+  target's, as here in a chain.
 - **Ends**: *at once* without any time limit; *at the limit* when the call's `timeout` has run
   out, or that of the target; *soon* after some seconds: what a finished answer waits for its
-  end marker ({AFTER_FINISH:g} s), or a status for its words ({ERROR_TIME:g} s).
+  end marker ({AFTER_FINISH:g} s), a status for its words ({ERROR_TIME:g} s), and connecting takes at most
+  ({CONNECT_TIMEOUT:g} s).
 - **Next target**: whether the next target of a chain is asked, which then answers. A stream
   that has begun to speak is never begun anew by another.
 - **Cooldown**: how long the target is passed over after its first failure, seen in a chain. The
   end of a call's own `timeout` earns none.
 
-Every error is a `MajordomoError`. After each of these calls the process holds no more
+Every error is a `MajordomoError`. After all of these calls the process holds no more
 descriptors, threads or temporary files than before, no token stands in an error, an attempt,
 a log line or a pickle, or was sent to another server, and a server that has read the question
 and is well again answers the next one.
@@ -65,11 +68,20 @@ def _columns(fault: Fault, outcomes: Outcomes) -> tuple[str, ...]:
     return (
         _on_wires(whole, _end) or "—",
         _on_wires(stream, _end) or "—",
-        _both(whole, stream, lambda one: one.kind.replace("_", " ") or "—"),
+        _kinds(_both(whole, stream, _kind), _both(*chained, _kind)),
         _both(whole, stream, lambda one: _ENDS[one.ends]),
         _both(*chained, lambda one: "yes" if one.next else "no" if one.kind else "—"),
         _both(*chained, lambda one: _seconds(one.cooldown) if one.kind else "—"),
     )
+
+
+def _kind(outcome: Any) -> str:
+    return outcome.kind.replace("_", " ") or "—"
+
+
+def _kinds(alone: str, chained: str) -> str:
+    """What an error means, alone and in a chain."""
+    return alone if alone == chained else f"{alone}; in a chain: {chained}"
 
 
 def _both(whole: dict[str, Any], stream: dict[str, Any], word: Callable[[Any], str]) -> str:
