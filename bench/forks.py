@@ -31,12 +31,12 @@ import _trouble
 from _promise import Held, Promises
 
 from majordomo import Image, MajordomoError, Registry, Stream, user
+from majordomo._http import KEPT
 from majordomo.testing import RED, FakeServer, dead_port, hang
 
 SCHEMES = {"chat": "openai+http", "anthropic": "anthropic+http", "google": "google+http", "ollama": "ollama+http"}
 PATIENCE = 20.0  # seconds that a child has for what takes some milliseconds
 CHILD_CALLS = 6
-KEPT = 32  # idle connections that a client keeps to one server
 
 # A child of a process with threads may find locks held; that it does not matter is what is proved here.
 warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
@@ -319,7 +319,9 @@ def main(given: list[str] | None = None) -> bool:
     promises.row("a child whose parent held the health's lock", f"{took:.2f} s", "at most 2 s", took <= 2)
     promises.row("two pictures in a child of a parent that was asking", f"{waited:.2f} s", "at most 6 s", waited <= 6)
     grown = max(held) - before
-    promises.row("descriptors of the parent at rest", str(grown), f"at most {2 * KEPT} kept", grown <= 2 * KEPT)
+    promises.row(
+        "descriptors of the parent at rest", str(grown), f"at most {2 * KEPT} kept", grown <= 2 * KEPT
+    )  # to two servers
     return not promises.broken
 
 

@@ -6,6 +6,7 @@ words what it does, and takes more arguments. Exits with 1 if a promise was brok
 
 from __future__ import annotations
 
+import argparse
 import platform
 import subprocess
 import sys
@@ -21,11 +22,14 @@ SCRIPTS = {
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--short", action="store_true", help="a minute instead of five")
+    brief = parser.parse_args().short
     print(f"Python {platform.python_version()}")
     broken = []
     for script, short in SCRIPTS.items():
         print(f"\n{script}", flush=True)
-        command = [sys.executable, str(Path(__file__).with_name(script)), *(short if "--short" in sys.argv else ())]
+        command = [sys.executable, str(Path(__file__).with_name(script)), *(short if brief else ())]
         if subprocess.run(command).returncode:
             broken.append(script)
     print("\nbroken promises: " + (", ".join(broken) or "none"))
