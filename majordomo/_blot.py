@@ -1,7 +1,4 @@
-"""Tokens out of what may be shown: a server may echo one, in whatever way it writes text.
-
-Loaded with the first error of a call.
-"""
+"""Tokens out of what may be shown: a server may echo one, in whatever way it writes text."""
 
 from __future__ import annotations
 
@@ -25,9 +22,9 @@ def blotted(text: str, secret: str | None) -> str:
     """
     if not secret:
         return text
-    if len(secret) <= SHOWABLE:  # as part of a word it would only make messages unreadable
-        return re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "***", text)
     forms = _forms_of(secret)
+    if len(secret) <= SHOWABLE:  # as part of a word it would only make messages unreadable
+        return re.sub(rf"(?<!\w)(?:{'|'.join(map(re.escape, forms))})(?!\w)", "***", text, flags=re.I)
     starts = {form[: SHOWABLE + 1] for form in forms}
     low = text.lower()
     if not any(start.lower() in low for start in starts):

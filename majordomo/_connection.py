@@ -16,7 +16,7 @@ import time
 from functools import lru_cache
 from http.client import HTTPException
 
-from ._incoming import Incoming
+from ._incoming import MOST_INFORMATIONAL, Incoming, skip_informational
 from ._loading import loading
 from .deadline import Deadline
 from .errors import TransportError
@@ -266,12 +266,19 @@ class Connection:
         return True
 
     def _may_send(self) -> bool:
-        """Wait until the server takes more; False if it speaks instead.
+        """Wait until the server takes more; False if it answers instead.
 
         Not for TLS, where what can be read need not be the answer.
         """
-        wire = self._wire
-        return hasattr(wire.sock, "do_handshake") or not _speaks(wire.sock, wire.wait())
+        wire, reader = self._wire, self._reader
+        if hasattr(wire.sock, "do_handshake"):
+            return True
+        for _ in range(MOST_INFORMATIONAL):
+            if not reader.waiting() and not _speaks(wire.sock, wire.wait()):
+                return True
+            if not skip_informational(reader):
+                break
+        return False
 
     @property
     def idle(self) -> bool:
@@ -324,12 +331,23 @@ _OURS = frozenset(
 
 def is_foreign(error: BaseException) -> bool:
     """Whether an exception was raised by a stranger that ran in between: a signal handler, say."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    name = str(trace.tb_frame.f_globals.get("__name__")) if trace is not None else __name__
     package = __name__.rpartition(".")[0]
-    return name not in _OURS and name != package and not name.startswith((package + ".", "email."))
+    familiar = (package + ".", "email.", "importlib.")
+    trace = error.__traceback__
+    while trace is not None:
+        frame, trace = trace.tb_frame, trace.tb_next
+        name = str(frame.f_globals.get("__name__"))
+        if name not in _OURS and name != package and not name.startswith(familiar):
+            return trace is None or not _is_within_tls(error)
+    return False
+
+
+def _is_within_tls(error: BaseException) -> bool:
+    """Whether an exception comes from a handshake, where a caller's own kind of context may stand in between."""
+    trace, secure = error.__traceback__, Connection._secure.__code__
+    while trace is not None and trace.tb_frame.f_code is not secure:
+        trace = trace.tb_next
+    return trace is not None
 
 
 @lru_cache(maxsize=8)
@@ -440,11 +458,12 @@ def _look_up(host: str, port: int, limit: _Nearer) -> list[Any]:
 
 def _watch(sock: Any) -> Callable[[], bool]:
     """A function that says whether nothing has come from a socket, its end included."""
+    pending = getattr(sock, "pending", int)  # what TLS has read and nobody else has: no look at the socket shows it
     if hasattr(select, "poll"):
         poller = select.poll()
         poller.register(sock, select.POLLIN)
-        return lambda: not poller.poll(0)
-    return lambda: not select.select([sock], [], [], 0.0)[0]
+        return lambda: not pending() and not poller.poll(0)
+    return lambda: not pending() and not select.select([sock], [], [], 0.0)[0]
 
 
 def _speaks(sock: Any, timeout: float) -> bool:

@@ -1,6 +1,6 @@
 """What goes wrong below, as errors of ours: foreign exceptions, and answers that say no.
 
-Loaded with the first error of a call.
+Loaded before anything can go wrong: a process that has no descriptor left could not load it then.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 from . import _json
 from ._connection import Connection, Route, is_foreign, now, quiet
+from ._failures import api_error, translated
 from ._frozen import copied
 from ._loading import loading
 from .deadline import Deadline, Pulse
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 CAP = 64 * 1024 * 1024  # bytes of an answer
 PIECE = 64 * 1024  # bytes of an answer that are handled at once
 IDLE_CAP = 60.0  # seconds after which a kept connection is not trusted any more
-MOST_URLS = 1000  # that are known, taken apart
+MOST_URLS, LONGEST_URL = 1000, 2000  # that are known, taken apart; and the characters of one
 KEPT = 32  # idle connections to one server
 GRACE = 0.02  # seconds a finished stream gets for its last bytes, so that the connection can serve again
 
@@ -86,6 +87,8 @@ class Client:
     def _request(self, url: str) -> urllib.request.Request:
         """A request for a URL, which is taken apart once: most calls are to the same few."""
         known = self._requests.get(url)
+        if known is None and len(url) > LONGEST_URL:
+            return urllib.request.Request(url, origin_req_host="")
         if known is None:
             if len(self._requests) >= MOST_URLS:
                 self._requests.clear()
@@ -314,7 +317,7 @@ class Answer:
             pieces += chunk
         return bytes(pieces)
 
-    def limit(self, deadline: Deadline) -> None:
+    def limit(self, deadline: Deadline | Pulse) -> None:
         """From here on, this deadline holds."""
         self._connection.deadline = deadline
 
@@ -390,6 +393,8 @@ class _Packed:
     def feed(self, data: bytes) -> Iterator[bytes]:
         """What these bytes hold, in pieces; ProtocolError if they are not what they should be."""
         while data:
+            if self._inner is not None and self._inner.eof and data[:1] != b"\x1f":
+                return  # what stands behind the last gzip means nothing
             if self._inner is None or self._inner.eof:
                 self._inner = self._zlib.decompressobj(47)  # gzip or zlib, told apart by the header
             try:
@@ -465,15 +470,12 @@ class Source:
     ) -> None:
         self._secret, self._url, self._cap = secret, url, cap
         self._pulse: Pulse | None = None
-        limit: Deadline | Pulse = deadline
+        self._limit: Deadline | Pulse = deadline
         if idle_timeout is not None:
-            limit = self._pulse = Pulse(deadline, idle_timeout)
+            self._limit = self._pulse = Pulse(deadline, idle_timeout)
         with _Border(url, secret):
-            self._answer = answer = client.open(method, url, headers, body, limit)
+            self._answer = answer = client.open(method, url, headers, body, self._limit)
             if not 200 <= answer.status < 300:
-                with loading:
-                    from ._failures import api_error
-
                 with answer:
                     raise api_error(answer, url, secret, read_error)
 
@@ -491,9 +493,9 @@ class Source:
         with _Border(self._url, self._secret):
             yield from self._answer.chunks(self._cap)
 
-    def limit(self, deadline: Deadline) -> None:
-        """From here on, this deadline holds."""
-        self._answer.limit(deadline)
+    def limit(self, deadline: Deadline | None) -> None:
+        """From here on, this deadline holds; the first one again if None."""
+        self._answer.limit(deadline or self._limit)
 
     def drain(self) -> None:
         """No more content is wanted; keep the connection if the body ends here."""
@@ -524,9 +526,6 @@ class _Border:
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if not isinstance(error, Exception) or (is_foreign(error) and not isinstance(error, MajordomoError)):
             return
-        with loading:
-            from ._failures import translated
-
         ours = translated(error, self._url, self._secret)
         if ours is not error:
             raise ours from error

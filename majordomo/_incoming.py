@@ -25,6 +25,19 @@ MOST_INFORMATIONAL = 32  # answers of status 1xx before the real one
 _HEX = b"0123456789abcdefABCDEF"
 
 
+def skip_informational(reader: Any) -> bool:
+    """Read past the head of a 1xx answer, if that is what comes; False, and nothing read, if it is something else."""
+    start = reader.peek(16)
+    if not (start.startswith(b"HTTP/1.") and start[8:10] == b" 1") or start[9:12] == b"101":
+        return False
+    for _ in range(FIELD_CAP + 1):
+        line = reader.readline(LINE_CAP + 1)
+        _check_end(line)
+        if line in _EMPTY:
+            return True
+    raise HTTPException(f"more than {FIELD_CAP} header fields")
+
+
 class Incoming:
     """An answer whose head has been read.
 
@@ -48,8 +61,10 @@ class Incoming:
         headers = self.headers
         self._chunk = 0  # bytes of the chunk under way that have not been read
         self._within = False  # whether the end of a chunk has to be read before the next one
-        coding = headers.get("transfer-encoding")
-        self._chunked = coding is not None and coding.rpartition(",")[2].strip().lower() == "chunked"
+        coding: str | None = headers.get("transfer-encoding", "").lower()
+        if coding in ("", "identity"):
+            coding = None
+        self._chunked = coding is not None and coding.rpartition(",")[2].strip() == "chunked"
         self.left = self._announced(method, coding)
         told = headers.get("connection", "").lower()
         stays = "close" not in told if version == b"HTTP/1.1" else "keep-alive" in told
@@ -111,11 +126,12 @@ class Incoming:
                 return found
             _check_end(line)
             text = line.decode("latin-1")
-            if text[0] in " \t" and name:  # a field that goes on, in a form long out of use
-                found[name] += " " + text.strip()
+            if text[0] in " \t":  # a field that goes on, in a form long out of use
+                if name:
+                    found[name] += " " + text.strip()
                 continue
             name, colon, value = text.partition(":")
-            name, value = name.strip().lower(), value.strip()
+            name, value = name.rstrip(" \t").lower(), value.strip()
             if not colon:
                 name = ""  # no field; nobody knows what it means
             elif found.setdefault(name, value) != value and name in _FRAMING:
@@ -129,8 +145,14 @@ class Incoming:
         if method == "HEAD" or self.status in (204, 304) or (method == "CONNECT" and self.status < 300):
             self._chunked = False
             return 0
-        length = self.headers.get("content-length", "") if coding is None else ""
-        return int(length) if length.isascii() and length.isdigit() and len(length) < 20 else None
+        told = self.headers.get("content-length", "") if coding is None else ""
+        lengths = {length.strip() for length in told.split(",")} - {""}
+        if not lengths:
+            return None
+        length = lengths.pop()
+        if lengths or not (length.isascii() and length.isdigit() and len(length) < 20):
+            raise HTTPException("a length that is none")
+        return int(length)
 
     def _read_chunk(self, size: int) -> bytes:
         """The next bytes of a body in chunks; IncompleteRead if one is cut, TruncatedError if there is none."""

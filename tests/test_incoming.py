@@ -7,7 +7,7 @@ from http.client import BadStatusLine, HTTPException, IncompleteRead, LineTooLon
 
 import pytest
 
-from majordomo._incoming import FIELD_CAP, LINE_CAP, MOST_INFORMATIONAL, Incoming
+from majordomo._incoming import FIELD_CAP, LINE_CAP, MOST_INFORMATIONAL, Incoming, skip_informational
 from majordomo.errors import TruncatedError
 
 
@@ -49,10 +49,17 @@ ANSWERS = {
     "more than its length": (OK + b"Content-Length: 5\r\n\r\nhello, world", 200, b"hello", True, False),
     "a length of nothing": (OK + b"Content-Length: 0\r\n\r\n", 200, b"", True, False),
     "no length": (OK + b"\r\nhello", 200, b"hello", False, True),
-    "a length that is none": (OK + b"Content-Length: many\r\n\r\nhello", 200, b"hello", False, True),
-    "a negative length": (OK + b"Content-Length: -5\r\n\r\nhello", 200, b"hello", False, True),
-    "a length of odd digits": (OK + "Content-Length: ²\r\n\r\nhello".encode("latin-1"), 200, b"hello", False, True),
     "the same length twice": (OK + b"Content-Length: 5\r\ncontent-length: 5\r\n\r\nhello", 200, b"hello", True, False),
+    "the same length twice in one field": (OK + b"Content-Length: 5, 5\r\n\r\nhello", 200, b"hello", True, False),
+    "an empty length": (OK + b"Content-Length:\r\n\r\nhello", 200, b"hello", False, True),
+    "no coding": (OK + b"Transfer-Encoding: identity\r\nContent-Length: 2\r\n\r\nhi", 200, b"hi", True, False),
+    "a field that goes on before it began": (
+        OK + b" Content-Length: 1\r\nContent-Length: 2\r\n\r\nhi",
+        200,
+        b"hi",
+        True,
+        False,
+    ),
     "chunks": (CHUNKED + b"5\r\nhello\r\n7;a=b\r\n, world\r\n0\r\n\r\n", 200, b"hello, world", True, False),
     "chunks with trailers": (CHUNKED + b"1\r\nx\r\n000\r\nA: b\r\nC: d\r\n\r\n", 200, b"x", True, False),
     "chunks of a capital size": (CHUNKED + b"A\r\n0123456789\r\n0\r\n\r\n", 200, b"0123456789", True, False),
@@ -153,6 +160,10 @@ ODD = {
     "an endless field": (OK + b"X: " + b"y" * (2 * LINE_CAP), LineTooLong),
     "too many fields": (OK + b"X: y\r\n" * (FIELD_CAP + 1) + b"\r\n", HTTPException),
     "too many continuations": (OK + b"X: y\r\n" + b" z\r\n" * FIELD_CAP + b"\r\n", HTTPException),
+    "a length that is none": (OK + b"Content-Length: many\r\n\r\nhello", HTTPException),
+    "a negative length": (OK + b"Content-Length: -5\r\n\r\nhello", HTTPException),
+    "a length of odd digits": (OK + "Content-Length: ²\r\n\r\nhello".encode("latin-1"), HTTPException),
+    "two lengths in one field": (OK + b"Content-Length: 5, 6\r\n\r\nhello", HTTPException),
     "two lengths": (OK + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello", HTTPException),
     "a switch": (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", HTTPException),
     "words ahead for ever": (b"HTTP/1.1 100 Continue\r\n\r\n" * (MOST_INFORMATIONAL + 1), HTTPException),
@@ -196,6 +207,23 @@ def test_what_is_no_chunk(name):
         body(answer)
     assert type(caught.value) is error
     assert not answer.ended
+
+
+@pytest.mark.parametrize(
+    ("data", "rest"),
+    [
+        (b"HTTP/1.1 100 Continue\r\n\r\n" + OK, OK),
+        (b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + OK, OK),
+        (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", b"HTTP/1.1 101 Switching Protocols\r\n\r\n"),
+        (b"HTTP/1.1 413 Too Large\r\n\r\n", b"HTTP/1.1 413 Too Large\r\n\r\n"),
+        (b"", b""),
+    ],
+)
+def test_words_ahead_are_read_past(data, rest):
+    """A 1xx that comes while a request is being sent is no answer to it; all else is left to be read."""
+    reader = io.BufferedReader(Pieces(data, 65536))
+    assert skip_informational(reader) is (data != rest)
+    assert reader.read() == rest
 
 
 def test_fields():

@@ -9,6 +9,7 @@ transport. A provider's own module adds what is its own, and a row in the table 
 from __future__ import annotations
 
 from .. import _http, _json
+from .._blot import blot
 from .._loading import loading
 from ..deadline import Deadline, as_timeout
 from ..errors import (
@@ -37,6 +38,7 @@ else:
 
 MOST_PAGES = 100  # of a list of models
 MOST_MODELS = 100_000  # in all of them: a page has up to 1000
+LONGEST_MARK = 4096  # characters by which a page names the next one
 AFTER_FINISH = 5.0  # seconds that a finished answer waits for its usage and end marker
 
 
@@ -133,9 +135,6 @@ class HTTPProvider(Provider):
 
     def blot(self, error: MajordomoError) -> None:
         """Take this provider's token out of an error."""
-        with loading:
-            from .._blot import blot
-
         blot(error, self._token)
 
     def ready(self) -> None:
@@ -190,9 +189,11 @@ class HTTPProvider(Provider):
         """
         deadline = timeout if isinstance(timeout, Deadline) else self.deadline(timeout)
         found: list[dict[str, Any]] = []
-        asked = [""]
+        asked, room = [""], _http.CAP
         while len(asked) <= MOST_PAGES:
-            page = self.manage_json("GET", path + asked[-1], deadline, "the list of models")
+            body = self.manage("GET", path + asked[-1], deadline)
+            room -= len(body)
+            page = self.read_json(body, "the list of models")
             rows = page.get(name, [] if sparse else None) if isinstance(page, dict) else None
             if not isinstance(rows, list):
                 raise self.odd("the answer is no list of models")
@@ -200,7 +201,7 @@ class HTTPProvider(Provider):
             more = after(page)
             if more == "":
                 return found
-            if more is None or more in asked or len(found) > MOST_MODELS:
+            if more is None or more in asked or len(more) > LONGEST_MARK or room < 0 or len(found) > MOST_MODELS:
                 break
             asked.append(more)
         raise self.odd("the list of models has no end")
@@ -407,16 +408,18 @@ def _deltas(source: _http.Source, framing: str, decoder: Any, deadline: Deadline
     finished = False  # as it seems by now: a server may say so too early, and go on
     try:
         for chunk in source:
+            said = False
             for name, data in feed(chunk):
                 deadline.require()  # a chunk may hold thousands of events
                 found = take(name, data)
                 if found:
+                    said = True
                     yield found
                 if decoder.done:
                     return
-            if decoder.finished is not finished:
+            if decoder.finished is not finished or (finished and said):
                 finished = decoder.finished
-                source.limit(Deadline(min(AFTER_FINISH, deadline.require()), deadline.limit) if finished else deadline)
+                source.limit(Deadline(min(AFTER_FINISH, deadline.require()), deadline.limit) if finished else None)
     except (TransportError, TruncatedError, ProtocolError, APIError, DeadlineError):
         if not decoder.finished:
             raise
