@@ -1140,14 +1140,17 @@ def test_list_models_of_several_pages(server, provider):
     assert server.requests[1].path == "/v1beta/models?pageSize=1000&pageToken=" + token.replace("=", "%3D")
 
 
-def test_a_list_without_an_end(server, provider):
-    """A server that gives the same page again and again, or ever new ones, is not asked for ever."""
+def test_a_list_without_an_end(server, provider, monkeypatch):
+    """A server that gives the same page again and again, ever new ones, or ever more, is not asked for ever."""
+    monkeypatch.setattr("majordomo._http.CAP", 100_000)
     numbers = iter(range(1000))
     pages = {
         "the same": lambda seen: Status(200, {"models": [], "nextPageToken": "x"}),
         "ever new": lambda seen: Status(200, {"models": [], "nextPageToken": str(next(numbers))}),
+        "ever more": lambda seen: Status(200, {"models": ["x" * 40_000], "nextPageToken": str(next(numbers))}),
+        "a long way on": lambda seen: Status(200, {"models": [], "nextPageToken": "x" * 5000}),
     }
-    for page, most in zip(pages.values(), (2, 100)):
+    for page, most in zip(pages.values(), (2, 100, 3, 1)):
         server.reset()
         server.add(*[page] * 101, path="/models")
         with pytest.raises(ProtocolError, match="no end"):

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+import json
 import os
 import pickle
+import re
 import signal
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 import time
 import traceback
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -48,6 +54,7 @@ from majordomo.testing import (
     reset,
 )
 
+ROOT = Path(__file__).parent.parent
 TLS = Path(__file__).parent / "data" / "tls"
 TOKEN = "tok-SECRET/1234+5678"
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
@@ -221,6 +228,35 @@ def test_a_finish_reason_without_an_end_marker(server, monkeypatch):
     monkeypatch.setattr("majordomo.providers._base.AFTER_FINISH", 0.1)
     server.add(hang(REPLY, after=-25))
     assert ask(model_of(server), True, timeout=60) == REPLY.text
+
+
+def test_words_behind_a_finish_reason(server, monkeypatch):
+    """A server that gives a reason for the end with every piece is heard to its end, however long it takes."""
+    monkeypatch.setattr("majordomo.providers._base.AFTER_FINISH", 0.5)
+    event = 'data: {"choices": [{"index": 0, "delta": {"content": "word "}, "finish_reason": "stop"}]}\n\n'
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+    server.add(drip(Raw(head + event.encode() * 8), 0.002, after=len(head)))
+    assert ask(model_of(server), True, timeout=60) == "word " * 8
+
+
+def test_silence_behind_an_end_that_was_none():
+    """A stream that goes on after a reason for its end has its limit of silence again."""
+
+    def said(text: str, end: str = "") -> bytes:
+        candidate = {"index": 0, "content": {"parts": [{"text": text}]}, **({"finishReason": end} if end else {})}
+        return b"data: " + json.dumps({"candidates": [candidate]}).encode() + b"\r\n\r\n"
+
+    def serve(sock: socket.socket) -> None:
+        request_of(sock)
+        sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n" + said("one ", "STOP"))
+        time.sleep(0.05)  # so that it is read for itself
+        sock.sendall(said("two "))
+        sock.recv(1)  # until the client has gone
+
+    with peer(serve) as port, pytest.raises(DeadlineError) as caught:
+        environ = {"LLM_BOX": f"google+http://tok@127.0.0.1:{port}"}
+        ask(Registry(environ, retries=0, idle_timeout=0.3).parse("box/m"), True, timeout=5)
+    assert (caught.value.limit, caught.value.partial) == ("idle_timeout", "one two ")
 
 
 @pytest.mark.parametrize("status", [300, 301, 302, 303, 307, 308])
@@ -1102,3 +1138,127 @@ def test_a_proxy_that_is_off_is_off_for_strangers_too(server, proxied):
     with pytest.raises(ProtocolError, match="not found"):
         chain.generate("a cat")
     assert proxied.requests == []
+
+
+@contextlib.contextmanager
+def peer(serve, context: ssl.SSLContext | None = None):
+    """A server that does with its first connection what `serve` says; its port."""
+
+    def run() -> None:
+        sock = listener.accept()[0]
+        with context.wrap_socket(sock, server_side=True) if context else sock as connected:
+            serve(connected)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        yield listener.getsockname()[1]
+        thread.join()
+
+
+def request_of(sock: socket.socket) -> int:
+    """Read the head of a request; the bytes of its body that have not come yet."""
+    got = b""
+    while b"\r\n\r\n" not in got:
+        piece = sock.recv(65536)
+        if not piece:
+            return 0
+        got += piece
+    head, _, rest = got.partition(b"\r\n\r\n")
+    return int(re.search(rb"Content-Length: (\d+)", head)[1]) - len(rest)
+
+
+def answer_of(text: str, status: int = 200) -> bytes:
+    """A whole answer, as bytes."""
+    payload = {"choices": [{"message": {"content": text}, "finish_reason": "stop"}]}
+    body = json.dumps(payload if status == 200 else {"error": {"message": text}}).encode()
+    return b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n" % (status, len(body)) + body
+
+
+def test_what_tls_holds_back_is_seen():
+    """Bytes behind an answer that OpenSSL has read, and nobody else, are no answer to the next question."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(TLS / "good.pem")
+    error = answer_of("busy", 503)
+
+    def serve(sock: socket.socket) -> None:
+        request_of(sock)
+        sock.sendall(error[: error.index(b"{")])
+        time.sleep(0.05)  # so that the head is read for itself
+        sock.sendall(error[error.index(b"{") :] + answer_of("forged"))  # one record
+        request_of(sock)
+
+    with peer(serve, context) as port:
+        model = Registry({"LLM_BOX": f"openai://127.0.0.1:{port}?ca={TLS / 'ca.pem'}"}).provider("box").model("m")
+        with pytest.raises(APIError):
+            model.generate("Hi", timeout=5)
+        with pytest.raises(MajordomoError):  # the connection is not used again, and there is no other
+            model.generate("Hi", timeout=0.5)
+
+
+@pytest.mark.parametrize("word", [b"100 Continue", b"103 Early Hints"])
+def test_words_ahead_do_not_end_an_upload(word):
+    """A 1xx that comes while a large request is being sent is no answer to it."""
+
+    def serve(sock: socket.socket) -> None:
+        left = request_of(sock)
+        sock.sendall(b"HTTP/1.1 " + word + b"\r\n\r\n")
+        while left > 0:
+            left -= len(sock.recv(65536)) or left
+        sock.sendall(answer_of("whole"))
+
+    with peer(serve) as port:
+        model = Registry({"LLM_BOX": f"openai+http://127.0.0.1:{port}"}, retries=0).parse("box/m")
+        assert model.generate("word " * 1_000_000, timeout=20).text == "whole"
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no alarms here")
+@pytest.mark.parametrize("kind", ["socket", "urlopen"])
+def test_a_handler_that_fails_in_the_standard_library_is_no_failure_of_the_server(server, kind):
+    """What a signal handler raises passes through, wherever it was raised, and the target does not cool down."""
+    port = dead_port()
+
+    def report(*args: object) -> None:
+        if kind == "socket":
+            socket.create_connection(("127.0.0.1", port), timeout=1)
+        urllib.request.urlopen(f"http://127.0.0.1:{port}", timeout=1)
+
+    registry = Registry({"LLM_BOX": server.dsn()}, retries=0)
+    server.add(hang())
+    before = signal.signal(signal.SIGALRM, report)
+    signal.setitimer(signal.ITIMER_REAL, 0.1)
+    try:
+        with pytest.raises(OSError, match="refused"):
+            registry.parse("box/m").generate("Hi", timeout=5)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert registry.health.snapshot() == {}
+
+
+def test_a_process_without_descriptors_hears_so():
+    """An error needs no file to be opened before it can be told."""
+    code = """
+import resource
+from majordomo import Registry
+dsn = "openai+http://127.0.0.1:9"
+chain = Registry({"LLM_A": dsn, "LLM_B": dsn}, retries=0).parse("a/m, b/m")
+resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
+try:
+    chain.generate("Hi", timeout=5)
+except Exception as error:
+    print(type(error).__name__, len(error.attempts))
+"""
+    pytest.importorskip("resource")
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env={"PYTHONPATH": str(ROOT)}, check=False
+    )
+    assert done.stdout.split() == ["ChainError", "2"], done.stderr
+
+
+def test_only_short_urls_are_kept(server):
+    """What a client remembers of URLs is bounded: a server may name very long ones."""
+    client = transport.Client()
+    for path in ["/a", "/a", "/" + "b" * transport.LONGEST_URL]:
+        with pytest.raises(APIError):
+            transport.fetch(client, "GET", server.url + path, deadline=Deadline(5))
+    assert [len(url) < 100 for url in client._requests] == [True]

@@ -338,6 +338,7 @@ FIGURES = {
     "requests to draw in one call, where each is for one picture": ("providers._drawing.MOST_REQUESTS", ""),
     "pages of a list of models": ("providers._base.MOST_PAGES", ""),
     "models in it": ("providers._base.MOST_MODELS", ""),
+    "bytes of all its pages": ("_http.CAP", "MiB"),
     "idle connections to a server": ("_http.KEPT", ""),
 }
 UNITS = {"": 1, "s": 1, "KiB": 1 << 10, "MiB": 1 << 20}
