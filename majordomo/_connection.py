@@ -2,8 +2,9 @@
 
 An answer is read through a buffer that asks the deadline before each `recv`, so that a
 status line, a header or a body that drips in cannot outlast it; connecting, tunnelling,
-TLS and sending ask the same deadline. The connection also remembers whether a byte of the answer has arrived:
-only before the first one may a request be sent again on a fresh connection.
+TLS and sending ask the same deadline. The connection also remembers whether a byte of
+the answer has arrived: only before the first one may a request be sent again on a fresh
+connection.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ class _Wire(io.RawIOBase):
         self.deadline = deadline
         self.heard = False
         self.quiet = False
-        self.room = 0  # bytes that the answer under way may still take
+        self.room = MOST_BYTES  # that the answer under way may still take
         self._patience = 0.0  # what the socket's timeout is
 
     def readable(self) -> bool:
@@ -148,7 +149,6 @@ class Connection:
         try:
             host, port = route.proxy[:2] if route.proxy else (route.host, route.port)
             self._wire = _Wire(_connect(host, port, limit), limit)  # type: ignore[arg-type]
-            self._wire.room = MOST_BYTES
             self._reader = _Buffer(self._wire, BUFFER)
             if route.tunnelled:
                 self._tunnel(route)
@@ -332,7 +332,8 @@ _OURS = frozenset(
 def is_foreign(error: BaseException) -> bool:
     """Whether an exception was raised by a stranger that ran in between: a signal handler, say."""
     package = __name__.rpartition(".")[0]
-    familiar = (package + ".", "email.", "importlib.")
+    sockets = socket.socket.__module__.partition(".")[0]  # gevent's, say, where it has put its own in their place
+    familiar = (package + ".", sockets + ".", "email.", "importlib.")
     trace = error.__traceback__
     while trace is not None:
         frame, trace = trace.tb_frame, trace.tb_next

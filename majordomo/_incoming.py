@@ -30,12 +30,9 @@ def skip_informational(reader: Any) -> bool:
     start = reader.peek(16)
     if not (start.startswith(b"HTTP/1.") and start[8:10] == b" 1") or start[9:12] == b"101":
         return False
-    for _ in range(FIELD_CAP + 1):
-        line = reader.readline(LINE_CAP + 1)
-        _check_end(line)
-        if line in _EMPTY:
-            return True
-    raise HTTPException(f"more than {FIELD_CAP} header fields")
+    _check_end(reader.readline(LINE_CAP + 1))
+    _read_fields(reader)
+    return True
 
 
 class Incoming:
@@ -109,36 +106,12 @@ class Incoming:
             if len(code) != 3 or not code.isdigit() or code < b"100":
                 raise BadStatusLine(repr(line[:80]))
             self.status = int(code)
-            self.headers = self._fields()
+            self.headers = _read_fields(self._reader)
             if self.status >= 200:
                 return version
             if self.status == 101:
                 raise HTTPException("a switch of protocols that nobody asked for")
         raise HTTPException("nothing but 1xx answers")
-
-    def _fields(self) -> dict[str, str]:
-        """Read header fields, or trailers, to the empty line behind them."""
-        found: dict[str, str] = {}
-        name = ""
-        for _ in range(FIELD_CAP + 1):
-            line: bytes = self._reader.readline(LINE_CAP + 1)
-            if line in _EMPTY:
-                return found
-            _check_end(line)
-            text = line.decode("latin-1")
-            if text[0] in " \t":  # a field that goes on, in a form long out of use
-                if name:
-                    found[name] += " " + text.strip()
-                continue
-            name, colon, value = text.partition(":")
-            name, value = name.rstrip(" \t").lower(), value.strip()
-            if not colon:
-                name = ""  # no field; nobody knows what it means
-            elif found.setdefault(name, value) != value and name in _FRAMING:
-                if name == "content-length":
-                    raise HTTPException("two lengths that differ")
-                found[name] += ", " + value
-        raise HTTPException(f"more than {FIELD_CAP} header fields")
 
     def _announced(self, method: str, coding: str | None) -> int | None:
         """How many bytes the body has, None if nobody says."""
@@ -151,7 +124,7 @@ class Incoming:
             return None
         length = lengths.pop()
         if lengths or not (length.isascii() and length.isdigit() and len(length) < 20):
-            raise HTTPException("a length that is none")
+            raise HTTPException("a length that is none, or two that differ")
         return int(length)
 
     def _read_chunk(self, size: int) -> bytes:
@@ -183,13 +156,36 @@ class Incoming:
         self._chunk = int(size, 16)
         self._within = True
         if not self._chunk:
-            self._fields()
+            _read_fields(self._reader)
             self._chunked, self.left = False, 0
         return self._chunk
 
 
 _EMPTY = (b"\r\n", b"\n")
 _FRAMING = ("connection", "content-length", "transfer-encoding")  # of these each counts
+
+
+def _read_fields(reader: Any) -> dict[str, str]:
+    """Read header fields, or trailers, to the empty line behind them."""
+    found: dict[str, str] = {}
+    name = ""
+    for _ in range(FIELD_CAP + 1):
+        line: bytes = reader.readline(LINE_CAP + 1)
+        if line in _EMPTY:
+            return found
+        _check_end(line)
+        text = line.decode("latin-1")
+        if text[0] in " \t":  # a field that goes on, in a form long out of use
+            if name:
+                found[name] += " " + text.strip()
+            continue
+        name, colon, value = text.partition(":")
+        name, value = name.rstrip(" \t").lower(), value.strip()
+        if not colon:
+            name = ""  # no field; nobody knows what it means
+        elif found.setdefault(name, value) != value and name in _FRAMING:
+            found[name] += ", " + value
+    raise HTTPException(f"more than {FIELD_CAP} header fields")
 
 
 def _check_end(line: bytes) -> None:

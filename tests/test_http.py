@@ -1262,3 +1262,28 @@ def test_only_short_urls_are_kept(server):
         with pytest.raises(APIError):
             transport.fetch(client, "GET", server.url + path, deadline=Deadline(5))
     assert [len(url) < 100 for url in client._requests] == [True]
+
+
+def test_sockets_that_somebody_has_replaced(tmp_path):
+    """Where a library has put its own sockets in the place of Python's, their failures are still the server's."""
+    package = tmp_path / "greens"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "net.py").write_text(
+        "import socket\n"
+        "class Green(socket.socket):\n"
+        "    def connect(self, address):\n"
+        "        raise ConnectionRefusedError(111, 'Connection refused')\n"
+        "socket.socket = Green\n"
+    )
+    code = """
+import greens.net
+from majordomo import Registry
+try:
+    Registry({"LLM_A": "openai+http://127.0.0.1:9"}, retries=0).parse("a/m").generate("Hi", timeout=5)
+except Exception as error:
+    print(type(error).__name__)
+"""
+    env = {"PYTHONPATH": os.pathsep.join([str(ROOT), str(tmp_path)])}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, check=False)
+    assert done.stdout.split() == ["TransportError"], done.stderr
