@@ -23,12 +23,12 @@ def blotted(text: str, secret: str | None) -> str:
     if not secret:
         return text
     forms = _forms_of(secret)
-    if len(secret) <= SHOWABLE:  # as part of a word it would only make messages unreadable
-        return re.sub(rf"(?<!\w)(?:{'|'.join(map(re.escape, forms))})(?!\w)", "***", text, flags=re.I)
     starts = {form[: SHOWABLE + 1] for form in forms}
     low = text.lower()
     if not any(start.lower() in low for start in starts):
         return text
+    if len(secret) <= SHOWABLE:  # as part of a word it would only make messages unreadable
+        return re.sub(rf"(?<!\w)(?:{'|'.join(map(re.escape, forms))})(?!\w)", "***", text, flags=re.I)
     letters = re.escape("".join(sorted(set().union(*forms))))
     beginning = "|".join(map(re.escape, starts))
     return re.sub(f"(?:{beginning})[{letters}]*", "***", text, flags=re.I)
