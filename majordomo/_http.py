@@ -87,12 +87,12 @@ class Client:
     def _request(self, url: str) -> urllib.request.Request:
         """A request for a URL, which is taken apart once: most calls are to the same few."""
         known = self._requests.get(url)
-        if known is None and len(url) > LONGEST_URL:
-            return urllib.request.Request(url, origin_req_host="")
         if known is None:
+            known = urllib.request.Request(url, origin_req_host="")  # cookies are not ours
+            if len(url) > LONGEST_URL:
+                return known
             if len(self._requests) >= MOST_URLS:
                 self._requests.clear()
-            known = urllib.request.Request(url, origin_req_host="")  # cookies are not ours
             self._requests[url] = known
         return copied(known)
 
