@@ -9,9 +9,10 @@ import _measure
 import pictures
 import price
 import scale
+import schemas
 
 if __name__ == "__main__":
     price.main()
     _measure.row("what", "figure", "goal")
-    for module in (scale, pictures):
+    for module in (scale, pictures, schemas):
         module.main()

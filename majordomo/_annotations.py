@@ -1,0 +1,87 @@
+"""What an annotation means, be it a string.
+
+`from __future__ import annotations` leaves nothing but text, and `typing.get_type_hints`
+gives up on two things that are usual in it: `int | None` before Python 3.10, and names
+that only the function knows in which a class was made.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import sys
+import typing
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import FrameType
+    from typing import Any
+
+__all__ = ["Scope", "scopes_of_class"]
+
+_MODERN = sys.version_info >= (3, 10)
+
+
+class Scope:
+    """Where names of an annotation are looked up: one after the other, in these namespaces.
+
+    Then in the functions that are running, where a class or a function that was made within
+    one has its neighbours, and last in `typing`, for what was imported for type checkers
+    alone. typevars: what the parameters of a generic class stand for.
+    """
+
+    def __init__(self, *namespaces: Mapping[str, Any], typevars: Mapping[Any, Any] | None = None) -> None:
+        self._namespaces = namespaces
+        self.typevars = typevars or {}
+
+    def __getitem__(self, name: str) -> Any:
+        for namespace in (*self._namespaces, builtins.__dict__):
+            if name in namespace:
+                return namespace[name]
+        frame: FrameType | None = sys._getframe()
+        while frame is not None:
+            if frame.f_globals.get("__package__") != __package__ and name in frame.f_locals:  # not our own
+                return frame.f_locals[name]
+            frame = frame.f_back
+        if hasattr(typing, name):
+            return getattr(typing, name)
+        raise KeyError(name)
+
+    def evaluated(self, text: str) -> Any:
+        """What the text of an annotation stands for; TypeError says why it stands for nothing."""
+        try:
+            tree = ast.parse(text.strip(), mode="eval")
+            if not _MODERN:
+                tree = ast.fix_missing_locations(_Unions().visit(tree))
+            names: dict[str, Any] = {"__builtins__": {}, "__package__": __package__, _UNION: typing.Union}
+            return eval(compile(tree, "<annotation>", "eval"), names, self)  # type: ignore[arg-type]  # can look up
+        except RecursionError:
+            raise TypeError("the annotation is nested too deeply") from None
+        except Exception as exc:
+            raise TypeError(f"the annotation {text!r} cannot be read here: {exc}") from exc
+
+
+_UNION = "Union of majordomo"
+
+
+class _Unions(ast.NodeTransformer):
+    """`X | Y` as `Union[X, Y]`."""
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
+        self.generic_visit(node)
+        if not isinstance(node.op, ast.BitOr):
+            return node
+        both = ast.Tuple([node.left, node.right], ast.Load())
+        return ast.Subscript(ast.Name(_UNION, ast.Load()), both, ast.Load())
+
+
+def scopes_of_class(cls: type, typevars: Mapping[Any, Any]) -> dict[str, tuple[Any, Scope]]:
+    """The annotations of a class and its bases, each with the scope in which it stands."""
+    found: dict[str, tuple[Any, Scope]] = {}
+    for base in reversed(cls.__mro__):
+        module = sys.modules.get(base.__module__)
+        scope = Scope({cls.__name__: cls, base.__name__: base}, vars(module) if module else {}, typevars=typevars)
+        for name, annotation in base.__dict__.get("__annotations__", {}).items():
+            found[name] = (annotation, scope)
+    return found

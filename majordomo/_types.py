@@ -1,0 +1,335 @@
+"""Python types, taken apart: dataclasses, TypedDicts, enums and what `typing` makes of them.
+
+Each type becomes a `Kind`. A class may stand in a type more than once, and within itself;
+then it is a definition that is referred to.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+import dataclasses
+import enum
+import functools
+import re
+import types
+import typing
+
+from . import _docstrings
+from ._annotations import Scope, scopes_of_class
+from ._kinds import (
+    ABSENT,
+    COLLECTIONS,
+    MAPPINGS,
+    SCALARS,
+    SETS,
+    Field,
+    Kind,
+    described,
+    kind_of_values,
+    reader_of_fields,
+    reader_of_items,
+    reader_of_mapping,
+    reader_of_tuple,
+    reader_of_union,
+    schema_of_fields,
+    with_default,
+)
+from ._mismatch import Mismatch
+from ._plain import json_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from ._kinds import Reader
+
+__all__ = ["Compiler", "Root", "root_of"]
+
+_NONE = type(None)
+_UNIONS = (typing.Union, getattr(types, "UnionType", typing.Union))
+_MARKERS = {"Required": True, "NotRequired": False, "ReadOnly": None, "Final": None}
+
+
+class Compiler:
+    """One type that is being taken apart, with all that are in it.
+
+    References to classes are collected meanwhile; `finish` puts a class that is used once
+    where it is used, and the others into `$defs`.
+    """
+
+    def __init__(self) -> None:
+        self._classes: dict[Any, tuple[str, dict[str, Any], Kind]] = {}  # by class and arguments
+        self._references: dict[str, list[dict[str, Any]]] = {}
+
+    def kind(self, annotation: Any, scope: Scope, where: str) -> Kind:
+        """The kind of an annotation; `where` names its place for a TypeError."""
+        if isinstance(annotation, str):
+            return self.kind(_evaluated(annotation, scope, where), scope, where)
+        if isinstance(annotation, typing.ForwardRef):
+            return self.kind(annotation.__forward_arg__, scope, where)
+        if annotation is None:
+            annotation = _NONE
+        if isinstance(annotation, typing.TypeVar):
+            return self._kind_of_typevar(annotation, scope, where)
+        if not isinstance(annotation, collections.abc.Hashable):
+            raise TypeError(f"{where}: {annotation!r} has no JSON Schema")
+        known = SCALARS.get(annotation)
+        if known is not None:
+            return Kind(dict(known.schema), known.read, known.takes, known.exact)
+        origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+        if origin is not None:
+            return self._kind_of_generic(annotation, origin, arguments, scope, where)
+        inner = getattr(annotation, "__supertype__", None) or getattr(annotation, "__value__", None)
+        if inner is not None and not isinstance(annotation, type):  # NewType, `type X = ...`
+            return self.kind(inner, scope, where)
+        if annotation in COLLECTIONS or annotation in MAPPINGS or annotation is tuple:
+            return self._kind_of_generic(annotation, annotation, (), scope, where)
+        if isinstance(annotation, type):
+            return self._kind_of_class(annotation, (), where)
+        raise TypeError(f"{where}: {_name(annotation)} has no JSON Schema")
+
+    def _kind_of_typevar(self, variable: Any, scope: Scope, where: str) -> Kind:
+        if variable in scope.typevars:
+            annotation, its_scope = scope.typevars[variable]
+            return self.kind(annotation, its_scope, where)
+        if variable.__constraints__:
+            return self._kind_of_union(variable.__constraints__, scope, where)
+        return self.kind(variable.__bound__ or object, scope, where)
+
+    def _kind_of_generic(
+        self, annotation: Any, origin: Any, arguments: tuple[Any, ...], scope: Scope, where: str
+    ) -> Kind:
+        if origin in _UNIONS:
+            return self._kind_of_union(arguments, scope, where)
+        form = getattr(origin, "_name", None)  # typing_extensions has forms of its own, by the same names
+        if form == "Literal":
+            return kind_of_values([(json_of(value, where), value) for value in arguments])
+        if hasattr(annotation, "__metadata__"):  # Annotated
+            kind = self.kind(arguments[0], scope, where)
+            texts = [text for text in annotation.__metadata__ if isinstance(text, str)]
+            return described(kind, texts[0] if texts else None)
+        if origin is tuple:
+            return self._kind_of_tuple(arguments, scope, where)
+        if origin in COLLECTIONS:
+            item = self.kind(arguments[0] if arguments else object, scope, f"{where}[]")
+            schema: dict[str, Any] = {"type": "array", "items": item.schema}
+            if origin in SETS:
+                schema["uniqueItems"] = True
+            return Kind(schema, reader_of_items(item, COLLECTIONS[origin]), [list])
+        if origin in MAPPINGS:
+            return self._kind_of_mapping(arguments, scope, where)
+        if isinstance(origin, type):
+            return self._kind_of_class(origin, tuple((argument, scope) for argument in arguments), where)
+        if form in _MARKERS:
+            return self.kind(arguments[0], scope, where)
+        raise TypeError(f"{where}: {_name(annotation)} has no JSON Schema")
+
+    def _kind_of_union(self, arguments: Iterable[Any], scope: Scope, where: str) -> Kind:
+        members = [self.kind(argument, scope, where) for argument in arguments]
+        takes: frozenset[type] | None = frozenset()
+        for member in members:
+            takes = None if takes is None or member.takes is None else takes | member.takes
+        exact = [kind for kind in takes or () if kind in next(m for m in members if kind in (m.takes or ())).exact]
+        return Kind({"anyOf": [member.schema for member in members]}, reader_of_union(members), takes, exact)
+
+    def _kind_of_tuple(self, arguments: tuple[Any, ...], scope: Scope, where: str) -> Kind:
+        if not arguments or arguments[1:] == (Ellipsis,):
+            item = self.kind(arguments[0] if arguments else object, scope, f"{where}[]")
+            return Kind({"type": "array", "items": item.schema}, reader_of_items(item, tuple), [list])
+        if arguments == ((),):  # Tuple[()] before 3.11
+            arguments = ()
+        items = [self.kind(argument, scope, f"{where}[{n}]") for n, argument in enumerate(arguments)]
+        schema = {"type": "array", "prefixItems": [item.schema for item in items]}
+        return Kind({**schema, "minItems": len(items), "maxItems": len(items)}, reader_of_tuple(items), [list])
+
+    def _kind_of_mapping(self, arguments: tuple[Any, ...], scope: Scope, where: str) -> Kind:
+        names, values = arguments or (str, object)
+        if self.kind(names, scope, where).takes != frozenset((str,)):
+            raise TypeError(f"{where}: {_name(names)} cannot be the name of a property: names are strings in JSON")
+        name, item = self.kind(names, scope, where), self.kind(values, scope, f"{where}[]")
+        schema = {"type": "object", "additionalProperties": item.schema or True}
+        return Kind(schema, reader_of_mapping(name, item), [dict])
+
+    def _kind_of_class(self, cls: type, arguments: tuple[Any, ...], where: str) -> Kind:
+        if issubclass(cls, enum.Enum):
+            return _kind_of_enum(cls, where)
+        fields = _fields_of(cls)
+        if fields is None:
+            raise TypeError(f"{where}: {_name(cls)} has no JSON Schema (dataclasses, TypedDicts and enums have one)")
+        key = (cls, tuple(annotation for annotation, _ in arguments))
+        if key not in self._classes:
+            name = self._name_for(cls)
+            schema: dict[str, Any] = {}
+            kind = Kind(schema, lambda value, seen: kind.read(value, seen), [dict])  # a class may stand within itself
+            self._classes[key] = (name, schema, kind)
+            typevars = dict(zip(getattr(cls, "__parameters__", ()), arguments))
+            kind.read = self._fill(schema, cls, fields, scopes_of_class(cls, typevars))
+        name, _, kind = self._classes[key]
+        reference = {"$ref": f"#/$defs/{name}"}
+        self._references.setdefault(name, []).append(reference)
+        return Kind(reference, kind.read, [dict])
+
+    def _fill(
+        self, schema: dict[str, Any], cls: type, fields: list[_Declared], scopes: dict[str, tuple[Any, Scope]]
+    ) -> Reader:
+        """Make a class's schema; gives the reader."""
+        for name in {name for name, (said, _) in scopes.items() if "InitVar" in str(said)} - {f.name for f in fields}:
+            raise TypeError(f"{cls.__qualname__}.{name}: an InitVar has no JSON Schema")
+        told = _docstrings.read(_own_doc(cls))
+        found = []
+        for declared in fields:
+            annotation, scope = scopes[declared.name]
+            where = f"{cls.__qualname__.rpartition('<locals>.')[2]}.{declared.name}"
+            annotation, required = _unmarked(annotation, scope, where, declared.required)
+            kind = self.kind(annotation, scope, where)
+            kind = described(kind, declared.description or told.of.get(declared.name))
+            found.append(Field(declared.name, with_default(kind, declared.default), required))
+        schema.update(schema_of_fields(found))
+        if told.text:
+            schema["description"] = told.text
+        return reader_of_fields(found, cls)
+
+    def _name_for(self, cls: type) -> str:
+        wanted = found = re.sub(r"[^A-Za-z0-9_]", "_", cls.__name__)
+        taken, count = {name for name, _, _ in self._classes.values()}, 1
+        while found in taken:
+            count += 1
+            found = f"{wanted}{count}"
+        return found
+
+    def finish(self, root: dict[str, Any]) -> dict[str, Any]:
+        """A whole schema, with the classes that are used more than once, or within themselves."""
+        definitions: dict[str, Any] = {}
+        for name, schema, _ in reversed(list(self._classes.values())):
+            uses = [node for node in self._references.get(name, ()) if node is not root]
+            if len(uses) == 1 and root.get("$ref") != f"#/$defs/{name}":
+                _put(uses[0], schema)
+            elif uses:
+                definitions[name] = schema
+        if "$ref" in root:
+            _put(root, next(s for name, s, _ in self._classes.values() if root["$ref"] == f"#/$defs/{name}"))
+        return {**root, **({"$defs": definitions} if definitions else {})}
+
+
+def _put(node: dict[str, Any], schema: dict[str, Any]) -> None:
+    """A class where it is used; what was said of this use wins."""
+    del node["$ref"]
+    for name, value in schema.items():
+        node.setdefault(name, value)
+
+
+def _evaluated(annotation: Any, scope: Scope, where: str) -> Any:
+    if isinstance(annotation, typing.ForwardRef):
+        annotation = annotation.__forward_arg__
+    if not isinstance(annotation, str):
+        return annotation
+    try:
+        return scope.evaluated(annotation)
+    except TypeError as exc:
+        raise TypeError(f"{where}: {exc}") from exc
+
+
+def _unmarked(annotation: Any, scope: Scope, where: str, required: bool) -> tuple[Any, bool]:
+    """An annotation without `Required` and the like around it, and what these say."""
+    while True:
+        annotation = _evaluated(annotation, scope, where)
+        marker = getattr(typing.get_origin(annotation), "_name", None)
+        if marker not in _MARKERS:
+            return annotation, required
+        said = _MARKERS[marker]
+        required = required if said is None else said
+        annotation = typing.get_args(annotation)[0]
+
+
+def _kind_of_enum(cls: type[enum.Enum], where: str) -> Kind:
+    if not list(cls):
+        raise TypeError(f"{where}: the enum {cls.__name__} has no members")
+    kind = kind_of_values([(json_of(member, where), member) for member in cls])
+    doc = _own_doc(cls)
+    return described(kind, None if doc == "An enumeration." else _docstrings.read(doc).text)  # 3.9 and 3.10 say that
+
+
+class _Declared:
+    """What a class says of one of its fields."""
+
+    __slots__ = ("default", "description", "name", "required")
+
+    def __init__(self, name: str, required: bool, default: Any = ABSENT, description: str | None = None) -> None:
+        self.name, self.required, self.default, self.description = name, required, default, description
+
+
+# Factories of defaults -> what they make; others may make something else each time.
+_EMPTY: dict[Any, Any] = {list: [], dict: {}, set: [], tuple: [], frozenset: []}
+
+
+def _fields_of(cls: type) -> list[_Declared] | None:
+    """The fields of a dataclass, a TypedDict or a NamedTuple; None of another class."""
+    if dataclasses.is_dataclass(cls):
+        return [_declared(field) for field in dataclasses.fields(cls) if field.init]
+    if issubclass(cls, dict) and hasattr(cls, "__required_keys__"):
+        return [_Declared(name, name in cls.__required_keys__) for name in cls.__annotations__]
+    if issubclass(cls, tuple) and hasattr(cls, "_fields"):
+        defaults = getattr(cls, "_field_defaults", {})
+        annotated = cls.__annotations__ if all(name in cls.__annotations__ for name in cls._fields) else {}
+        return [_Declared(n, n not in defaults, defaults.get(n, ABSENT)) for n in annotated if n in cls._fields] or None
+    return None
+
+
+def _declared(field: dataclasses.Field[Any]) -> _Declared:
+    missing = dataclasses.MISSING
+    required = field.default is missing and field.default_factory is missing
+    default = field.default if field.default is not missing else _EMPTY.get(field.default_factory, ABSENT)
+    said = field.metadata.get("description")
+    return _Declared(field.name, required, default, said if isinstance(said, str) else None)
+
+
+def _own_doc(cls: type) -> str | None:
+    """The docstring that somebody wrote for this class; `dataclass` makes one of the signature."""
+    doc = cls.__dict__.get("__doc__")
+    made = isinstance(doc, str) and doc.startswith(f"{cls.__name__}(")
+    return doc if isinstance(doc, str) and not made else None
+
+
+def _name(annotation: Any) -> str:
+    return annotation.__qualname__ if isinstance(annotation, type) else str(annotation)
+
+
+class Root:
+    """A type as an answer is held to it.
+
+    schema: always an object's, which is all that some servers take; a value that is none
+    stands in it as `value`.
+    """
+
+    def __init__(self, annotation: Any) -> None:
+        if isinstance(annotation, str):
+            raise TypeError(f"a schema is a dict or a type, not the text {annotation!r}")
+        compiler = Compiler()
+        where = annotation.__name__ if isinstance(annotation, type) else str(annotation)
+        kind = compiler.kind(annotation, Scope(), where)
+        is_object = kind.takes == frozenset((dict,)) and "anyOf" not in kind.schema
+        self._wrapped = not is_object
+        self._read = kind.read
+        if self._wrapped:
+            kind = Kind(schema_of_fields([Field("value", kind, True)]), kind.read, [dict])
+        title = annotation.__name__ if isinstance(annotation, type) else "answer"
+        self.schema = {"title": title, **compiler.finish(kind.schema)}
+
+    def read(self, value: Any) -> Any:
+        """The value of the type; raises Mismatch. One that should be wrapped may come without."""
+        if self._wrapped and type(value) is dict and list(value) == ["value"]:
+            try:
+                return self._read(value["value"], {})
+            except Mismatch as exc:
+                raise Mismatch(exc.below("value")) from None
+        return self._read(value, {})
+
+
+@functools.lru_cache(maxsize=256)
+def root_of(annotation: Any) -> Root:
+    """A type, taken apart once; TypeError names the field that has no schema."""
+    try:
+        return Root(annotation)
+    except RecursionError:
+        raise TypeError(f"{_name(annotation)} is nested too deeply") from None

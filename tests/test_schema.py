@@ -1,0 +1,784 @@
+"""Types as JSON Schemas, and answers read back as values of these types."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import decimal
+import enum
+import json
+import pathlib
+import subprocess
+import sys
+import threading
+import typing
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import (
+    Annotated,
+    Any,
+    Dict,
+    FrozenSet,
+    Generic,
+    List,
+    Literal,
+    NamedTuple,
+    NewType,
+    Optional,
+    Set,
+    Tuple,
+    TypedDict,
+    TypeVar,
+    Union,
+)
+
+import pytest
+
+from majordomo import ProtocolError
+from majordomo.schema import json_schema, plain, read_answer
+
+T = TypeVar("T")
+Number = TypeVar("Number", int, float)
+Age = NewType("Age", int)
+TEXT, COUNT, NULL = {"type": "string"}, {"type": "integer"}, {"type": "null"}
+
+
+def closed(required, description=None, **properties):
+    """The schema of an object that has these properties and no others."""
+    said = {"description": description} if description else {}
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": required.split(),
+        "additionalProperties": False,
+        **said,
+    }
+
+
+class Colour(enum.Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
+class Level(enum.IntEnum):
+    """How loud it is."""
+
+    LOW = 1
+    HIGH = 9
+
+
+class Shape(enum.Enum):
+    POINT = (0, 0)
+    LINE = (0, 1)
+
+
+@dataclass
+class Line:
+    name: str
+    count: int = 1
+
+
+@dataclass
+class Order:
+    """What somebody wants.
+
+    Args:
+        note: For the kitchen.
+    """
+
+    lines: list[Line]
+    note: str | None = None
+    table: int = field(default=7, metadata={"description": "Where they sit."})
+
+
+@dataclass
+class Node:
+    value: int
+    children: List[Node] = field(default_factory=list)
+
+
+@dataclass
+class Left:
+    right: Optional[Right] = None
+
+
+@dataclass
+class Right:
+    left: Optional["Left"] = None
+
+
+@dataclass
+class Pair:
+    first: Line
+    second: Line
+
+
+@dataclass(frozen=True)
+class Checked:
+    share: float
+
+    def __post_init__(self):
+        if not 0 <= self.share <= 1:
+            raise ValueError("a share is from 0 to 1")
+
+
+@dataclass
+class Odd:
+    given: str
+    kept: typing.ClassVar[int] = 3
+    made: int = field(default=0, init=False)
+    when: datetime.datetime = field(default_factory=datetime.datetime.now)
+
+
+@dataclass
+class Base:
+    a: str
+
+
+@dataclass
+class Derived(Base):
+    b: int
+
+
+@dataclass
+class Page(Generic[T]):
+    items: List[T]
+    next: Optional[T] = None
+
+
+@dataclass
+class Any2(Generic[Number]):
+    number: Number
+
+
+class Point(NamedTuple):
+    x: int
+    y: int = 0
+
+
+class Film(TypedDict):
+    title: str
+    year: int
+
+
+class Rated(Film, total=False):
+    stars: float
+
+
+class Card(TypedDict):
+    kind: Literal["card"]
+    number: str
+
+
+class Cash(TypedDict):
+    kind: Literal["cash"]
+    notes: List[int]
+
+
+Functional = TypedDict("Functional", {"class": str, "a-b": int})
+LINE = closed("name", name=TEXT, count={**COUNT, "default": 1})
+NODE = closed("value", value=COUNT, children={"type": "array", "items": {"$ref": "#/$defs/Node"}, "default": []})
+
+
+def optional(schema, **more):
+    return {"anyOf": [schema, NULL], **more}
+
+
+# A type, its schema (of a value that is no object, the part behind `value`), JSON, and the value that it stands for.
+TYPES = {
+    "str": (str, TEXT, '"é"', "é"),
+    "int": (int, COUNT, "3", 3),
+    "an integer that is written as a float": (int, COUNT, "3.0", 3),
+    "float": (float, {"type": "number"}, "2.5", 2.5),
+    "a float that is written as an integer": (float, {"type": "number"}, "2", 2.0),
+    "bool": (bool, {"type": "boolean"}, "true", True),
+    "None": (None, NULL, "null", None),
+    "Any": (Any, {}, '{"a": [1, null]}', {"a": [1, None]}),
+    "object": (object, {}, "[]", []),
+    "date": (datetime.date, {**TEXT, "format": "date"}, '"2026-11-22"', datetime.date(2026, 11, 22)),
+    "datetime": (
+        datetime.datetime,
+        {**TEXT, "format": "date-time"},
+        '"2026-11-22T08:30:00.5Z"',
+        datetime.datetime(2026, 11, 22, 8, 30, 0, 500000, datetime.timezone.utc),
+    ),
+    "datetime without a zone": (
+        datetime.datetime,
+        {**TEXT, "format": "date-time"},
+        '"2026-11-22 08:30"',
+        datetime.datetime(2026, 11, 22, 8, 30),
+    ),
+    "time": (datetime.time, {**TEXT, "format": "time"}, '"08:30:01"', datetime.time(8, 30, 1)),
+    "Decimal": (
+        decimal.Decimal,
+        {**TEXT, "pattern": r"^[+-]?[0-9]+(\.[0-9]+)?$"},
+        '"12.50"',
+        decimal.Decimal("12.50"),
+    ),
+    "UUID": (uuid.UUID, {**TEXT, "format": "uuid"}, f'"{uuid.UUID(int=7)}"', uuid.UUID(int=7)),
+    "Path": (pathlib.Path, TEXT, '"a/b.txt"', pathlib.Path("a/b.txt")),
+    "enum": (Colour, {**TEXT, "enum": ["red", "blue"]}, '"blue"', Colour.BLUE),
+    "enum of numbers": (Level, {**COUNT, "enum": [1, 9], "description": "How loud it is."}, "9", Level.HIGH),
+    "enum of other things": (Shape, {**TEXT, "enum": ["POINT", "LINE"]}, '"LINE"', Shape.LINE),
+    "Literal": (Literal["a", "b"], {**TEXT, "enum": ["a", "b"]}, '"b"', "b"),
+    "Literal of all kinds": (Literal["a", 1, None], {"enum": ["a", 1, None]}, "null", None),
+    "Literal of an enum": (Literal[Colour.RED], {**TEXT, "enum": ["red"]}, '"red"', Colour.RED),
+    "Optional": (Optional[int], optional(COUNT), "null", None),
+    "Union": (Union[int, List[int], str], {"anyOf": [COUNT, {"type": "array", "items": COUNT}, TEXT]}, "[1]", [1]),
+    "Union whose first member fits": (
+        Union[datetime.date, str],
+        {"anyOf": [{**TEXT, "format": "date"}, TEXT]},
+        '"2026-01-02"',
+        datetime.date(2026, 1, 2),
+    ),
+    "Union of numbers": (Union[int, float], {"anyOf": [COUNT, {"type": "number"}]}, "2.5", 2.5),
+    "NewType": (Age, COUNT, "9", 9),
+    "Annotated": (Annotated[int, "in years", 7], {**COUNT, "description": "in years"}, "9", 9),
+    "List": (List[int], {"type": "array", "items": COUNT}, "[1, 2.0]", [1, 2]),
+    "list of floats": (list[float], {"type": "array", "items": {"type": "number"}}, "[1, 2.5]", [1.0, 2.5]),
+    "list of anything": (list, {"type": "array", "items": {}}, '[1, "a"]', [1, "a"]),
+    "Sequence": (Sequence[str], {"type": "array", "items": TEXT}, '["a"]', ["a"]),
+    "set": (Set[str], {"type": "array", "items": TEXT, "uniqueItems": True}, '["a", "b"]', {"a", "b"}),
+    "frozenset": (FrozenSet[int], {"type": "array", "items": COUNT, "uniqueItems": True}, "[1]", frozenset((1,))),
+    "tuple of one kind": (Tuple[int, ...], {"type": "array", "items": COUNT}, "[1, 2]", (1, 2)),
+    "tuple": (
+        Tuple[int, str],
+        {"type": "array", "prefixItems": [COUNT, TEXT], "minItems": 2, "maxItems": 2},
+        '[1, "a"]',
+        (1, "a"),
+    ),
+    "bare tuple": (tuple, {"type": "array", "items": {}}, "[1]", (1,)),
+    "list of classes": (
+        List[Line],
+        {"type": "array", "items": LINE},
+        '[{"name": "a"}, {"name": "b", "count": 2}]',
+        [Line("a"), Line("b", 2)],
+    ),
+}
+OBJECTS = {
+    "dataclass": (
+        Order,
+        closed(
+            "lines",
+            "What somebody wants.",
+            lines={"type": "array", "items": LINE},
+            note=optional(TEXT, description="For the kitchen.", default=None),
+            table={**COUNT, "description": "Where they sit.", "default": 7},
+        ),
+        '{"lines": [{"name": "a"}], "note": null}',
+        Order([Line("a")]),
+    ),
+    "null where nothing is said": (Line, LINE, '{"name": "a", "count": null}', Line("a")),
+    "class used twice": (
+        Pair,
+        {
+            **closed("first second", first={"$ref": "#/$defs/Line"}, second={"$ref": "#/$defs/Line"}),
+            "$defs": {"Line": LINE},
+        },
+        '{"first": {"name": "a"}, "second": {"name": "b"}}',
+        Pair(Line("a"), Line("b")),
+    ),
+    "class within itself": (
+        Node,
+        {**NODE, "$defs": {"Node": NODE}},
+        '{"value": 1, "children": [{"value": 2, "children": [{"value": 3}]}]}',
+        Node(1, [Node(2, [Node(3)])]),
+    ),
+    "classes within each other": (
+        Left,
+        {
+            **closed(
+                "",
+                right=optional(
+                    closed("", left=optional({"$ref": "#/$defs/Left"}, default=None)),
+                    default=None,
+                ),
+            ),
+            "$defs": {
+                "Left": closed(
+                    "",
+                    right=optional(
+                        closed("", left=optional({"$ref": "#/$defs/Left"}, default=None)),
+                        default=None,
+                    ),
+                )
+            },
+        },
+        '{"right": {"left": {}}}',
+        Left(Right(Left())),
+    ),
+    "fields that are none": (
+        Odd,
+        closed("given", given=TEXT, when={**TEXT, "format": "date-time"}),
+        '{"given": "a", "when": "2026-01-01T00:00:00"}',
+        Odd("a", datetime.datetime(2026, 1, 1)),
+    ),
+    "inherited": (Derived, closed("a b", a=TEXT, b=COUNT), '{"a": "x", "b": 1}', Derived("x", 1)),
+    "generic": (
+        Page[Line],
+        {
+            **closed(
+                "items",
+                items={"type": "array", "items": {"$ref": "#/$defs/Line"}},
+                next=optional({"$ref": "#/$defs/Line"}, default=None),
+            ),
+            "$defs": {"Line": LINE},
+        },
+        '{"items": [{"name": "a"}]}',
+        Page([Line("a")]),
+    ),
+    "generic of nothing in particular": (
+        Page,
+        closed("items", items={"type": "array", "items": {}}, next=optional({}, default=None)),
+        '{"items": [1]}',
+        Page([1]),
+    ),
+    "generic of some": (
+        Any2,
+        closed("number", number={"anyOf": [COUNT, {"type": "number"}]}),
+        '{"number": 2}',
+        Any2(2),
+    ),
+    "NamedTuple": (Point, closed("x", x=COUNT, y={**COUNT, "default": 0}), '{"x": 1}', Point(1)),
+    "TypedDict": (
+        Film,
+        closed("title year", title=TEXT, year=COUNT),
+        '{"title": "M", "year": 1931}',
+        {"title": "M", "year": 1931},
+    ),
+    "TypedDict with parts that may be absent": (
+        Rated,
+        closed("title year", title=TEXT, year=COUNT, stars={"type": "number"}),
+        '{"title": "M", "year": 1931, "stars": null}',
+        {"title": "M", "year": 1931},
+    ),
+    "odd names": (
+        Functional,
+        closed("class a-b", **{"class": TEXT, "a-b": COUNT}),
+        '{"class": "x", "a-b": 1}',
+        {"class": "x", "a-b": 1},
+    ),
+    "Dict": (
+        Dict[str, Line],
+        {"type": "object", "additionalProperties": LINE},
+        '{"x": {"name": "a"}}',
+        {"x": Line("a")},
+    ),
+    "dict with names out of an enum": (
+        Dict[Colour, int],
+        {"type": "object", "additionalProperties": COUNT},
+        '{"red": 1}',
+        {Colour.RED: 1},
+    ),
+    "Mapping": (Mapping[str, int], {"type": "object", "additionalProperties": COUNT}, '{"a": 1}', {"a": 1}),
+    "dict": (dict, {"type": "object", "additionalProperties": True}, '{"a": null}', {"a": None}),
+}
+
+
+@pytest.mark.parametrize("case", TYPES)
+def test_types(case):
+    """A type that is no object's stands in one, as `value`; an answer may have it without."""
+    of, schema, text, value = TYPES[case]
+    assert json_schema(of)["properties"] == {"value": schema}
+    assert json_schema(of)["required"] == ["value"]
+    for answer in (text, f'{{"value": {text}}}'):
+        found = read_answer(answer, of)
+        assert (found, type(found)) == (value, type(value))
+
+
+@pytest.mark.parametrize("case", OBJECTS)
+def test_objects(case):
+    """A class is an object of its fields, and the answer an instance."""
+    of, schema, text, value = OBJECTS[case]
+    made = {name: part for name, part in json_schema(of).items() if name != "title"}
+    assert made == schema
+    found = read_answer(text, of)
+    assert (found, type(found)) == (value, type(value))
+
+
+@pytest.mark.parametrize("case", sorted({*TYPES, *OBJECTS} - {"fields that are none"}))
+def test_there_and_back(case):
+    """A value told as JSON is read back as it was, and its schema is JSON."""
+    of, _, _, value = {**TYPES, **OBJECTS}[case]
+    assert read_answer(json.dumps(plain(value)), of) == value
+    assert json.loads(json.dumps(json_schema(of))) == json_schema(of)
+
+
+def test_the_title_is_the_name():
+    """The whole schema is called as its type."""
+    assert [json_schema(of)["title"] for of in (Order, List[Order])] == ["Order", "answer"]
+
+
+def test_a_dict_is_a_schema_already():
+    """A dict is taken as it is, and checked by its own words."""
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
+    assert json_schema(schema) is schema
+    assert read_answer('{"a": 1}', schema) == {"a": 1}
+    with pytest.raises(ProtocolError, match=r'fit the schema: a: expected integer, got "x"$'):
+        read_answer('{"a": "x"}', schema)
+
+
+FENCED = {
+    "alone": '{"a": 1}',
+    "white space": ' \n{"a": 1}\n',
+    "fenced": '```json\n{"a": 1}\n```',
+    "fenced without a name": '```\n{"a": 1}\n```\n',
+    "words around a fence": 'Sure!\n\n```json\n{\n"a": 1}\n```\nAnything else?',
+    "windows": 'Sure!\r\n```json\r\n{"a": 1}\r\n```\r\n',
+}
+
+
+@pytest.mark.parametrize("case", FENCED)
+def test_where_the_json_is(case):
+    """The JSON of an answer stands alone, or is the one thing in it that is fenced."""
+    assert read_answer(FENCED[case], {}) == {"a": 1}
+
+
+NO_JSON = {
+    "nothing": "",
+    "words": "Sure!",
+    "an empty fence": "```json\n```",
+    "an open fence": '```json\n{"a": 1}',
+    "two fences": "```\n1\n```\nor\n```\n2\n```",
+    "a cut object": '{"a": ',
+    "Python": "{'a': 1}",
+    "deep": "[" * 100_000,
+    "a number that never ends": "9" * 5000,
+}
+
+
+@pytest.mark.parametrize("case", NO_JSON)
+@pytest.mark.parametrize("of", [{}, Line], ids=["dict", "type"])
+def test_no_json(case, of):
+    """What is no JSON is a mismatch with the text, and no other exception."""
+    with pytest.raises(ProtocolError) as caught:
+        read_answer(NO_JSON[case], of)
+    assert (caught.value.code, caught.value.partial) == ("schema_mismatch", NO_JSON[case])
+
+
+# A type, an answer that does not fit, and what is said of it.
+MISMATCHES = {
+    "place": (Order, '{"lines": [{"name": "a", "count": "many"}]}', 'lines[0].count: expected integer, got "many"'),
+    "all places": (
+        Order,
+        '{"lines": [{"count": 1}, 7], "note": 1, "tables": 3}',
+        "lines[0].name: missing; lines[1]: expected object, got 7; note: expected string or null, got 1; "
+        "tables: not expected",
+    ),
+    "top": (Line, "[1]", "expected object, got an array of 1"),
+    "root": (List[int], '{"value": [1, "b"]}', 'value[1]: expected integer, got "b"'),
+    "root without its object": (List[int], '[1, "b"]', '[1]: expected integer, got "b"'),
+    "bool is no number": (List[int], "[true]", "[0]: expected integer, got true"),
+    "bool is no float": (float, "true", "expected number, got true"),
+    "number is no bool": (bool, "1", "expected boolean, got 1"),
+    "fraction": (int, "2.5", "expected integer, got 2.5"),
+    "number is no text": (str, "1", "expected string, got 1"),
+    "infinite": (List[float], "[1e999]", "[0]: expected a finite number, got Infinity"),
+    "infinite in a class": (Checked, '{"share": -1e999}', "share: expected a finite number, got -Infinity"),
+    "not a number": (float, "NaN", "expected a finite number, got NaN"),
+    "infinite among anything": (
+        Dict[str, Any],
+        '{"a": [{"b": -1e999}]}',
+        "a: expected finite numbers alone, got -Infinity",
+    ),
+    "huge": (
+        float,
+        "1" + "0" * 400,
+        "expected a finite number, got 100000000000000000000000000000000000000000000000000000000...",
+    ),
+    "null where something is wanted": (Line, '{"name": null}', "name: expected string, got null"),
+    "date": (datetime.date, '"2026-02-30"', 'expected a date (YYYY-MM-DD), got "2026-02-30"'),
+    "date of a time": (
+        datetime.date,
+        '"2026-02-03T00:00:00"',
+        'expected a date (YYYY-MM-DD), got "2026-02-03T00:00:00"',
+    ),
+    "datetime of a date": (datetime.datetime, '"2026-02-03"', 'expected a date and time (ISO 8601), got "2026-02-03"'),
+    "decimal": (decimal.Decimal, '"1e999999999"', 'expected a decimal number, as a string, got "1e999999999"'),
+    "uuid": (uuid.UUID, '"7"', 'expected a UUID, got "7"'),
+    "path": (pathlib.Path, '"a\\u0000b"', 'expected a path, got "a\\u0000b"'),
+    "enum": (Colour, '"green"', 'expected one of "red", "blue", got "green"'),
+    "enum of one": (Literal["a"], "1", 'expected "a", got 1'),
+    "True is no 1": (Literal[1, 2], "true", "expected one of 1, 2, got true"),
+    "list of lists in an enum": (Colour, "[1]", 'expected one of "red", "blue", got an array of 1'),
+    "twice in a set": (Set[str], '["a", "a"]', "expected every item once"),
+    "objects in a set": (Set[Any], '[{"a": 1}]', "expected items that can be told apart, as a set's"),
+    "short tuple": (Tuple[int, str], "[1]", "expected 2 items, got 1"),
+    "tuple": (Tuple[int, str], '["a", "b"]', '[0]: expected integer, got "a"'),
+    "nothing of a union": (Union[int, List[int]], '"a"', 'expected integer or array, got "a"'),
+    "one of a union": (Union[int, List[int]], '["a"]', '[0]: expected integer, got "a"'),
+    "nearest of a union": (
+        Union[Card, Cash],
+        '{"kind": "cash", "notes": [5, "ten"]}',
+        'notes[1]: expected integer, got "ten"',
+    ),
+    "check of a class": (List[Checked], '[{"share": 0.5}, {"share": 3}]', "[1]: a share is from 0 to 1"),
+    "odd name": (Dict[str, int], '{"a b": "x"}', '["a b"]: expected integer, got "x"'),
+    "name of an enum": (Dict[Colour, int], '{"green": 1}', 'green: expected one of "red", "blue", got "green"'),
+    "deep in a tree": (
+        Node,
+        '{"value": 1, "children": [{"value": 2, "children": [{"value": "3"}]}]}',
+        'children[0].children[0].value: expected integer, got "3"',
+    ),
+    "long text": (int, json.dumps("x" * 500), 'expected integer, got "' + "x" * 56 + "..."),
+    "many": (
+        List[int],
+        json.dumps(["x"] * 30),
+        "; ".join(f'[{n}]: expected integer, got "x"' for n in range(10)) + "; and 20 more",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", MISMATCHES)
+def test_mismatches(case):
+    """A value that does not fit is told with the place of everything that is wrong, and with the text."""
+    of, text, told = MISMATCHES[case]
+    with pytest.raises(ProtocolError) as caught:
+        read_answer(text, of)
+    assert caught.value.message == f"the answer does not fit the schema: {told}"
+    assert (caught.value.code, caught.value.partial) == ("schema_mismatch", text)
+
+
+@dataclass
+class Binary:
+    name: str
+    parts: List[Dict[str, bytes]]
+
+
+@dataclass
+class Lost:
+    other: Nowhere  # noqa: F821
+
+
+@dataclass
+class Syntax:
+    other: "List[int"  # noqa: F722
+
+
+@dataclass
+class Initial:
+    a: dataclasses.InitVar[int]
+
+
+@dataclass
+class Called:
+    a: typing.Callable[[int], int]
+
+
+class Plain:
+    pass
+
+
+class Empty(enum.Enum):
+    pass
+
+
+@dataclass
+class Ours:
+    other: fields  # noqa: F821  # as something within this library is called
+
+
+NO_SCHEMA = {
+    "bytes": (bytes, "bytes has no JSON Schema"),
+    "a field": (Binary, r"Binary\.parts\[\]\[\]: bytes has no JSON Schema"),
+    "a name that is nowhere": (Lost, r"Lost\.other: the annotation 'Nowhere' cannot be read here"),
+    "a name that only this library knows": (Ours, r"Ours\.other: the annotation 'fields' cannot be read here"),
+    "half an annotation": (Syntax, r"Syntax\.other: the annotation 'List\[int' cannot be read here"),
+    "InitVar": (Initial, r"Initial\.a: an InitVar has no JSON Schema"),
+    "a function": (Called, r"Called\.a: .*Callable.* has no JSON Schema"),
+    "a plain class": (Plain, "Plain has no JSON Schema"),
+    "an enum of nothing": (Empty, "the enum Empty has no members"),
+    "names that are no text": (Dict[int, str], "int cannot be the name of a property"),
+    "a Literal that is no JSON": (Literal[b"x"], "b'x' cannot stand in JSON"),
+    "complex": (List[complex], "complex has no JSON Schema"),
+    "no type": (7, "7 has no JSON Schema"),
+    "a name": ("int", "a schema is a dict or a type, not the text 'int'"),
+    "a list": ([int], "has no JSON Schema"),
+    "a generic that is unknown": (typing.Type[int], "has no JSON Schema"),
+}
+
+
+@pytest.mark.parametrize("case", NO_SCHEMA)
+def test_types_without_a_schema(case):
+    """A type that has no schema is a TypeError that names the field, each time it is asked for."""
+    of, told = NO_SCHEMA[case]
+    for _ in range(2):
+        with pytest.raises(TypeError, match=told):
+            json_schema(of)
+
+
+def test_classes_within_a_function():
+    """A class may know others that are made in the same function, be they written as text."""
+
+    @dataclass
+    class Inner:
+        a: int
+
+    @dataclass
+    class Outer:
+        inner: List[Inner]
+        again: "Optional[Outer]" = None
+
+    assert read_answer('{"inner": [{"a": 1}], "again": {"inner": []}}', Outer) == Outer([Inner(1)], Outer([]))
+
+
+def test_two_classes_of_one_name():
+    """Classes that are called alike stay apart."""
+
+    first, second = (dataclasses.make_dataclass("Same", [("a", kind)]) for kind in (int, str))
+    both = dataclasses.make_dataclass("Both", [("a", List[first]), ("b", List[second]), ("c", first), ("d", second)])
+    assert set(json_schema(both)["$defs"]) == {"Same", "Same2"}
+    found = read_answer('{"a": [{"a": 1}], "b": [{"a": "x"}], "c": {"a": 2}, "d": {"a": "y"}}', both)
+    assert (found.a, found.b, found.c, found.d) == ([first(1)], [second("x")], first(2), second("y"))
+
+
+def test_what_only_type_checkers_import():
+    """Annotations may use names of `typing` that are imported for type checkers alone, `X | None` on any Python."""
+    code = (
+        "from __future__ import annotations\n"
+        "from dataclasses import dataclass\n"
+        "TYPE_CHECKING = False\n"
+        "if TYPE_CHECKING:\n    from typing import Optional\n"
+        "@dataclass\nclass A:\n    a: Optional[int] = None\n    b: dict[str, int | str | None] | None = None\n"
+    )
+    module = sys.modules["made_here"] = type(sys)("made_here")
+    try:
+        exec(compile(code, "made", "exec"), vars(module))
+        made = module.A
+        found = read_answer('{"a": 3, "b": {"x": "y", "z": null}}', made)
+        assert (found.a, found.b) == (3, {"x": "y", "z": None})
+    finally:
+        del sys.modules["made_here"]
+
+
+def test_markers_of_typed_dicts():
+    """`Required` and `NotRequired` say whether a part may be absent, where Python has them."""
+    if not hasattr(typing, "NotRequired"):
+        pytest.skip("from Python 3.11 on")
+    made = TypedDict("made", {"a": int, "b": "typing.NotRequired[str]"})
+    assert json_schema(made)["required"] == ["a"]
+    assert read_answer('{"a": 1}', made) == {"a": 1}
+
+
+def test_nothing_is_read_twice_over():
+    """Unions within unions that fit in part do not take time without end."""
+
+    @dataclass
+    class Fork:
+        child: Union[Fork, Knife, int]
+
+    @dataclass
+    class Knife:
+        child: Union[Fork, Knife, int]
+
+    text = '{"child": ' * 200 + '"x"' + "}" * 200
+    with pytest.raises(ProtocolError, match="expected"):
+        read_answer(text, Fork)
+
+
+def test_too_deep():
+    """A value that is nested more deeply than can be followed is a mismatch."""
+    text = '{"value": 1, "children": [' * 400 + "]}" * 400
+    try:
+        read_answer(text, Node)
+    except ProtocolError as exc:
+        assert exc.code == "schema_mismatch"
+    everywhere = '{"a": ' * 900 + "1" + "}" * 900
+    with pytest.raises(ProtocolError) as caught:
+        read_answer(
+            everywhere,
+            {"$ref": "#/$defs/a", "$defs": {"a": {"additionalProperties": {"$ref": "#/$defs/a"}, "type": "object"}}},
+        )
+    assert caught.value.code == "schema_mismatch"
+
+
+def test_a_bug_is_no_mismatch():
+    """What a class raises other than a ValueError is its own, and passes through."""
+
+    @dataclass
+    class Broken:
+        a: int
+
+        def __post_init__(self):
+            raise KeyError("a bug")
+
+    with pytest.raises(KeyError):
+        read_answer('{"a": 1}', Broken)
+
+
+def test_defaults_that_json_cannot_tell():
+    """A default that has no form in JSON is not told, and holds all the same."""
+
+    @dataclass
+    class Made:
+        a: Any = dataclasses.field(default=object)
+        b: float = float("nan")
+        c: Colour = Colour.RED
+        d: Set[str] = field(default_factory=set)
+
+    properties = json_schema(Made)["properties"]
+    assert {name: "default" in part for name, part in properties.items()} == {
+        "a": False,
+        "b": False,
+        "c": True,
+        "d": True,
+    }
+    assert properties["c"]["default"] == "red"
+    assert read_answer("{}", Made).a is object
+
+
+def test_made_by_many_threads_at_once():
+    """Threads that need a schema for the first time get the same one."""
+    made = dataclasses.make_dataclass("Fresh", [(f"f{n}", List[Line]) for n in range(20)])
+    found: list = []
+    threads = [threading.Thread(target=lambda: found.append(json_schema(made))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(schema == found[0] for schema in found)
+
+
+PLAIN = {
+    "dataclass": (Order([Line("a")]), {"lines": [{"name": "a", "count": 1}], "note": None, "table": 7}),
+    "set": ({"b", "a"}, ["a", "b"]),
+    "tuple": ((1, (2.5, None)), [1, [2.5, None]]),
+    "NamedTuple": (Point(1), {"x": 1, "y": 0}),
+    "enum": (Level.HIGH, 9),
+    "enum of other things": ({Shape.LINE: 1}, {"LINE": 1}),
+    "date": (datetime.datetime(2026, 1, 2, 3), "2026-01-02T03:00:00"),
+    "Decimal": (decimal.Decimal("1.50"), "1.50"),
+    "names that are no text": ({1: {None: 2}}, {"1": {"null": 2}}),
+}
+
+
+@pytest.mark.parametrize("case", PLAIN)
+def test_plain(case):
+    """A value of Python's is told as JSON values."""
+    value, told = PLAIN[case]
+    assert plain(value) == told
+    assert json.loads(json.dumps(plain(value))) == told
+
+
+@pytest.mark.parametrize("value", [b"x", object(), {(1, 2): 3}, [Plain], 1j, Plain])
+def test_what_is_not_plain(value):
+    """What JSON has no form for is a TypeError."""
+    with pytest.raises(TypeError, match="in JSON"):
+        plain(value)
+
+
+def test_no_type_is_taken_apart_before_it_is_needed():
+    """Schemas given as dicts need none of what reads types."""
+    code = (
+        "import sys; from majordomo.schema import read_answer; read_answer('{}', {});"
+        "print('majordomo._types' in sys.modules, 'dataclasses' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=pathlib.Path(__file__).parent.parent,
+    )
+    assert done.stdout.split() == ["False", "False"]
