@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from .health import MemoryHealth
     from .imagegen import ImageRequest
-    from .llm import Request
+    from .llm import Request, Response
     from .model import StreamEvent
 else:
     from ._frozen import dataclass, replace
@@ -82,6 +82,7 @@ class _Targets:
     """
 
     _fitted: Callable[[Any, Any, Deadline, Deadline], tuple[Any, tuple[str, ...]]]
+    _asked: Callable[[Any, Any, Deadline], Any]
 
     def __init__(self, targets: Mapping[str, Any], policy: Policy, remake: tuple[Any, ...] | None = None) -> None:
         self.names = tuple(targets)
@@ -101,7 +102,7 @@ class _Targets:
         """The answer of the first target that has one."""
         call = _Call(self, request, deadline)
         try:
-            response = call.run(_complete)
+            response = call.run(self._asked)
             call.answered()
         except BaseException:
             call.released()  # Ctrl-C, wherever it came
@@ -127,6 +128,15 @@ class _Targets:
 
 class Chain(_Targets, Model):  # type: ignore[override]  # capabilities are computed here
     """Targets in order, tried until one answers; what `parse` returns, also for one target."""
+
+    def _ask_whole(self, request: Request, deadline: Deadline) -> Response:
+        """The answer of the first target that has one; each is held to the schema by itself."""
+        found: Response = self.complete(request, deadline)
+        return found
+
+    def _ask_stream(self, request: Request, deadline: Deadline) -> Iterator[StreamEvent]:
+        """The events of the first target that gives one; each is held to the schema by itself."""
+        return self.events(request, deadline)
 
     def events(self, request: Request, deadline: Deadline) -> Iterator[StreamEvent]:
         """The events of the first target that gives one."""
@@ -166,6 +176,10 @@ class Chain(_Targets, Model):  # type: ignore[override]  # capabilities are comp
                 close()
 
     @staticmethod
+    def _asked(target: Any, request: Request, deadline: Deadline) -> Response:
+        return _model(target)._ask_whole(request, deadline)
+
+    @staticmethod
     def _fitted(request: Request, target: Any, limit: Deadline, deadline: Deadline) -> tuple[Request, tuple[str, ...]]:
         pictured = bool(images_of(request.messages))
         thinks = request.reasoning not in (None, "off")
@@ -193,6 +207,12 @@ class ImageChain(_Targets, ImageModel):  # type: ignore[override]
     """Targets in order, tried until one draws; what `parse_image` returns."""
 
     @staticmethod
+    def _asked(target: Any, request: ImageRequest, deadline: Deadline) -> Any:
+        if isinstance(target, ImageModel):
+            return target.complete(request, deadline)
+        return target.generate(request, timeout=deadline.require())
+
+    @staticmethod
     def _fitted(
         request: ImageRequest, target: Any, limit: Deadline, deadline: Deadline
     ) -> tuple[ImageRequest, tuple[str, ...]]:
@@ -215,19 +235,27 @@ def _learned(target: Any, request: Any, deadline: Deadline) -> Capabilities:
     return target.learned(request, deadline) if isinstance(target, (Model, ImageModel)) else _capabilities(target)
 
 
-def _complete(target: Any, request: Any, deadline: Deadline) -> Any:
-    """Ask a target: a model of ours, or whatever has a `generate`."""
-    if isinstance(target, (Model, ImageModel)):
-        return target.complete(request, deadline)
-    return target.generate(request, timeout=deadline.require())
+class _Stranger(Model):
+    """A target that is no `Model`, and has its `generate` and `stream`."""
+
+    def __init__(self, target: Any) -> None:
+        self._target = target
+
+    def complete(self, request: Request, deadline: Deadline) -> Response:
+        found: Response = self._target.generate(request, timeout=deadline.require())
+        return found
+
+    def events(self, request: Request, deadline: Deadline) -> Iterator[StreamEvent]:
+        yield from self._target.stream(request, timeout=deadline.require())
+
+
+def _model(target: Any) -> Model:
+    return target if isinstance(target, Model) else _Stranger(target)
 
 
 def _begin(target: Any, request: Request, deadline: Deadline) -> tuple[StreamEvent, Iterator[StreamEvent]]:
     """Ask a target for a stream and wait for its first event."""
-    if isinstance(target, Model):
-        events = iter(target.events(request, deadline))
-    else:
-        events = iter(target.stream(request, timeout=deadline.require()))
+    events = iter(_model(target)._ask_stream(request, deadline))
     try:
         return next(events), events
     except StopIteration:

@@ -28,7 +28,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from .llm import Attempt
+    from .llm import Attempt, Message
 
 __all__ = [
     "APIError",
@@ -72,11 +72,13 @@ class MajordomoError(Exception):
     target: `"provider/model-id"`, or `None` where no target was involved.
     attempts: the `Attempt`s of the call so far, oldest first.
     partial: the text of the answer that had arrived, `""` if none.
+    messages: of a tool loop, the whole conversation so far, the prompt included.
     should_retry: whether another try at the same target is worth it, where somebody said
         so; `None` leaves it to the kind of the error.
     """
 
     should_retry: bool | None = None
+    messages: tuple[Message, ...] = ()
 
     def __init__(self, message: str = "", *, code: str | None = None, partial: str = "") -> None:
         super().__init__(message)
@@ -182,7 +184,7 @@ class TruncatedError(MajordomoError):
 
 
 class ToolLoopError(MajordomoError):
-    """A tool loop that did not end within its turns."""
+    """A tool loop that did not end within its turns; `messages` holds the conversation so far."""
 
 
 class ChainError(MajordomoError):
@@ -256,6 +258,7 @@ _KIND_OF_CODE = {
     "drawing_not_supported": ErrorKind.UNSUPPORTED,  # servers say 400 or 404
     "invalid_request": ErrorKind.INVALID,  # llama-server says 500
     "max_tokens": ErrorKind.INVALID,  # the answer needs more than max_tokens
+    "schema_mismatch": ErrorKind.INVALID,  # the target is well; its answer is not what was asked for
     "certificate": ErrorKind.CONFIG,  # TLS: not verified
     "proxy_refused": ErrorKind.CONFIG,  # 407 and the like from a proxy
 }

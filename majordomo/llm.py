@@ -10,6 +10,7 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 
+from ._loading import loading
 from .errors import ConfigError, ErrorKind, UnsupportedError
 
 TYPE_CHECKING = False
@@ -198,7 +199,14 @@ class ToolResult:
 
     def __post_init__(self) -> None:
         _check_types(self, call_id=self.call_id)
+        if not isinstance(self.is_error, bool):
+            raise ConfigError(f"ToolResult.is_error is True or False, not {type(self.is_error).__name__}")
         self.__dict__["parts"] = _parts(self.parts, _RESULT_PARTS, "a tool result")
+
+    @property
+    def text(self) -> str:
+        """The text parts, joined."""
+        return "".join([part.text for part in self.parts if isinstance(part, Text)])
 
 
 @dataclass(frozen=True)
@@ -235,7 +243,10 @@ class Message:
     def from_dict(cls, data: Mapping[str, Any]) -> Message:
         """Read what `to_dict` wrote; ConfigError if it is something else."""
         with _reading("a message"):
-            return cls(data["role"], tuple(_part_from_dict(part) for part in data["parts"]), data.get("origin"))
+            origin = data.get("origin")
+            if origin is not None and not isinstance(origin, str):
+                raise TypeError("origin is the name of a target")
+            return cls(data["role"], tuple(_part_from_dict(part) for part in data["parts"]), origin)
 
 
 def user(*parts: Part | str) -> Message:
@@ -258,7 +269,7 @@ def tool_result(call: ToolCall | str, *parts: Text | Image | str, is_error: bool
 class Tool:
     """A tool the model may call; `parameters` is a JSON Schema of its arguments.
 
-    function: what answers the call, if somebody here does; never sent.
+    function: what answers the call, if somebody here does; never sent. See `from_function`.
     """
 
     name: str
@@ -271,17 +282,57 @@ class Tool:
         if not self.name or not isinstance(self.parameters, dict):
             raise ConfigError("a Tool has a name, and its parameters are a JSON Schema as a dict")
 
+    @classmethod
+    def from_function(
+        cls, function: Callable[..., Any], *, name: str | None = None, description: str | None = None
+    ) -> Tool:
+        """A tool that calls a function, described by its signature and its docstring.
+
+        Types of parameters are those that `Request.schema` knows; one without an annotation
+        takes anything. What the docstring says of a parameter (Google's, NumPy's or reST's
+        style) is its description, what stands before is the tool's. Raises TypeError, which
+        names the parameter, for a type that has no schema, and for a function that cannot be
+        called with arguments by name (`*args`, `**kwargs`) or is a coroutine.
+        """
+        with loading:
+            from . import _signatures
+
+        found = _signatures.of(function)
+        if not (name or found.name):
+            raise TypeError("a lambda has no name to call it by: say from_function(function, name=...)")
+        return cls(
+            name or found.name, found.description if description is None else description, found.schema, function
+        )
+
+    def call(self, arguments: Mapping[str, Any]) -> Any:
+        """What the function gives for the arguments of a `ToolCall`.
+
+        They are checked against `parameters`, and for a tool made by `from_function`
+        converted to the types of the signature. Raises ProtocolError (code
+        `"schema_mismatch"`, with the place of every mismatch) if they do not fit, ConfigError
+        for a tool without a function, and whatever the function raises.
+        """
+        if self.function is None:
+            raise ConfigError(f"the tool {self.name} has no function")
+        with loading:
+            from . import _signatures
+
+        return _signatures.call(self.function, self.parameters, arguments)
+
 
 @dataclass(frozen=True)
 class Request:
     """What is asked of a model. `None` leaves a setting to the server.
 
-    system: the system prompt. tools: `Tool`s. tool_choice: `auto`, `none`, `required` or
-    a tool's name. schema: a JSON Schema (dict) that the answer must follow. reasoning:
-    `off`, `minimal`, `low`, `medium`, `high` or `max`. max_tokens: of output, reasoning
-    included. stop: strings that end the answer. extra: merged into the body of the
-    request as the provider takes it, objects into objects; it wins.
-    Raises ConfigError for what no server could take.
+    system: the system prompt. tools: `Tool`s, or functions (see `Tool.from_function`).
+    tool_choice: `auto`, `none`, `required` or a tool's name. schema: what the answer must
+    follow, a JSON Schema (dict) or a type that has one (see the README): `Response.parsed`
+    is then a value of that type. reasoning: `off`, `minimal`, `low`, `medium`, `high` or
+    `max`. max_tokens: of output, reasoning included. stop: strings that end the answer.
+    extra: merged into the body of the request as the provider takes it, objects into
+    objects; it wins. schema_retries: how often a target whose answer does not follow the
+    schema is asked again, and shown what is wrong; not for streams.
+    Raises ConfigError for what no server could take, TypeError for a type without a schema.
     """
 
     messages: tuple[Message, ...] = ()
@@ -296,11 +347,12 @@ class Request:
     stop: tuple[str, ...] = ()
     seed: int | None = None
     extra: dict[str, Any] = field(default_factory=dict)
+    schema_retries: int = 0
 
     def __post_init__(self) -> None:
         mine = self.__dict__
         mine["messages"] = _messages(self.messages)
-        mine["tools"] = _settings("tools", self.tools, Tool)
+        mine["tools"] = _tools(self.tools)
         mine["stop"] = _settings("stop", (self.stop,) if isinstance(self.stop, str) else self.stop, str)
         for name, wanted in _REQUEST_TYPES:
             value = mine[name]
@@ -313,6 +365,10 @@ class Request:
             raise ConfigError(f"extra is a dict, not {type(self.extra).__name__}")
         if self.reasoning is not None and self.reasoning not in REASONING:
             raise ConfigError(f"reasoning is one of {', '.join(REASONING)}, not {self.reasoning!r}")
+        if self.schema is not None and type(self.schema) is not dict:
+            _json_schema(self.schema)
+        if self.schema_retries is None or self.schema_retries < 0:
+            raise ConfigError(f"schema_retries is a whole number from 0, not {self.schema_retries!r}")
         if self.max_tokens is not None and self.max_tokens < 1:
             raise ConfigError(f"max_tokens is at least 1, not {self.max_tokens}")
         if self.tool_choice not in ("auto", "none", "required"):
@@ -339,12 +395,14 @@ class Request:
         return request
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain JSON values; a tool's function stays behind."""
+        """As plain JSON values; a tool's function stays behind, and of a type its schema is kept."""
         found: dict[str, Any] = {"messages": [message.to_dict() for message in self.messages]}
         for name in _OPTIONS:
             value = self.__dict__[name]
-            if value is None or value == () or (name == "extra" and not value):
+            if value is None or value == () or (name in ("extra", "schema_retries") and not value):
                 continue
+            if name == "schema" and not isinstance(value, dict):
+                value = _json_schema(value)
             if name == "tools":
                 value = [{"name": t.name, "description": t.description, "parameters": t.parameters} for t in value]
             found[name] = list(value) if isinstance(value, tuple) else value
@@ -367,6 +425,7 @@ _REQUEST_TYPES: tuple[tuple[str, Any], ...] = (
     ("temperature", (int, float)),
     ("top_p", (int, float)),
     ("seed", int),
+    ("schema_retries", int),
 )
 
 
@@ -419,7 +478,8 @@ class Response:
     renamed because the target does not take it, by the option's name here.
     raw: the server's answer as it came; `None` for a stream.
     parsed: the value of `schema`, `None` without one. refusal: the words in which the
-    model declined, `""` if it did not.
+    model declined, `""` if it did not. messages: of a tool loop, the whole conversation,
+    the prompt and this answer included; `()` for a single answer.
     """
 
     message: Message
@@ -431,10 +491,12 @@ class Response:
     raw: Any = field(default=None, repr=False)
     parsed: Any = None
     refusal: str = ""
+    messages: tuple[Message, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         self.__dict__["attempts"] = tuple(self.attempts)
         self.__dict__["warnings"] = tuple(self.warnings)
+        self.__dict__["messages"] = tuple(self.messages)
 
     @property
     def text(self) -> str:
@@ -452,7 +514,7 @@ class Response:
         return tuple([part for part in self.message.parts if isinstance(part, ToolCall)])
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain JSON values; `Response.from_dict` reads them back."""
+        """As plain JSON values; `Response.from_dict` reads them back, `parsed` as JSON."""
         return {
             "message": self.message.to_dict(),
             "stop_reason": self.stop_reason,
@@ -464,8 +526,9 @@ class Response:
             ],
             "warnings": list(self.warnings),
             "raw": self.raw,
-            "parsed": self.parsed,
+            "parsed": _plain(self.parsed),
             "refusal": self.refusal,
+            "messages": [message.to_dict() for message in self.messages],
         }
 
     @classmethod
@@ -486,6 +549,7 @@ class Response:
                 data["raw"],
                 data["parsed"],
                 data["refusal"],
+                tuple(Message.from_dict(message) for message in data.get("messages", ())),
             )
 
 
@@ -599,6 +663,31 @@ def _settings(name: str, given: Any, wanted: type) -> tuple[Any, ...]:
         if not isinstance(value, wanted):
             raise ConfigError(f"{name} is a sequence of {wanted.__name__}, and one of them is {type(value).__name__}")
     return found
+
+
+def _tools(given: Any) -> tuple[Tool, ...]:
+    """Tools, of which some may be given as functions."""
+    if given is None or given == ():
+        return ()
+    found = _sequence(given, "tools is a sequence of Tool, not")
+    made = [Tool.from_function(t) if callable(t) and not isinstance(t, Tool) else t for t in found]
+    return _settings("tools", made, Tool)
+
+
+def _json_schema(of: Any) -> dict[str, Any]:
+    with loading:
+        from .schema import json_schema
+
+    return json_schema(of)
+
+
+def _plain(value: Any) -> Any:
+    if value is None:
+        return None
+    with loading:
+        from .schema import plain
+
+    return plain(value)
 
 
 def _check_types(value: Any, **texts: Any) -> None:

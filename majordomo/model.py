@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from typing import Any, Union
 
     from .imagegen import ImageRequest, ImageResponse
-    from .llm import Prompt, Response
+    from .llm import Prompt, Response, ToolResult
 
     Delta = Union["TextDelta", "ThinkingDelta", "ToolCallDelta"]
-    StreamEvent = Union[Delta, "Done"]
+    StreamEvent = Union[Delta, "Done", ToolResult]  # a result comes in the stream of a tool loop alone
 else:
     from ._frozen import dataclass
 
@@ -52,7 +52,7 @@ class ThinkingDelta:
 class ToolCallDelta:
     """A tool call begins or goes on.
 
-    index: which call of the answer, from 0. id, name: what is known of them so far.
+    index: which call of the stream, from 0. id, name: what is known of them so far.
     arguments: the next piece of the arguments' JSON text.
     """
 
@@ -70,9 +70,10 @@ class Done:
 
 
 class Stream:
-    """The events of one answer, as they come: an iterator and a context manager.
+    """The events of an answer, as they come: an iterator and a context manager.
 
-    The last event is `Done`. Nothing is sent before the first `next`; leaving the
+    The last event is `Done`; `stream_tools` tells of several answers, and of each
+    `ToolResult` between them. Nothing is sent before the first `next`; leaving the
     `with` closes the connection, whether or not the answer was read to its end.
     """
 
@@ -160,8 +161,7 @@ class Model(_Asked):
         targets, retries and waits included; None means the target's default for each
         attempt, `math.inf` for ever. Raises the errors of `majordomo.errors`.
         """
-        request = Request.of(prompt, options)
-        return self.complete(request, self._deadline(timeout))
+        return self._ask_whole(Request.of(prompt, options), self._deadline(timeout))
 
     def stream(self, prompt: Prompt, *, timeout: float | None = None, **options: Any) -> Stream:
         """Answer a prompt piece by piece; takes what `generate` takes.
@@ -174,7 +174,29 @@ class Model(_Asked):
         return Stream(self._started(request, timeout))
 
     def _started(self, request: Request, timeout: float | None) -> Iterator[StreamEvent]:
-        yield from self.events(request, self._deadline(timeout))
+        yield from self._ask_stream(request, self._deadline(timeout))
+
+    def _ask_whole(self, request: Request, deadline: Deadline) -> Response:
+        """The whole answer, held to the request's schema if it has one."""
+        if request.schema is None:
+            return self.complete(request, deadline)
+        with loading:
+            from . import _structured
+
+        return _structured.complete(self.complete, request, deadline)
+
+    def _ask_stream(self, request: Request, deadline: Deadline) -> Iterator[StreamEvent]:
+        """The answer as events, held to the request's schema if it has one."""
+        if request.schema is None:
+            return self.events(request, deadline)
+        return self._read(request, deadline)
+
+    def _read(self, request: Request, deadline: Deadline) -> Iterator[StreamEvent]:
+        with loading:
+            from . import _structured
+
+        for event in self.events(request, deadline):
+            yield Done(_structured.read(event.response, request.schema)) if isinstance(event, Done) else event
 
     def complete(self, request: Request, deadline: Deadline) -> Response:
         """The whole answer to a request, before the deadline."""
@@ -191,7 +213,7 @@ class Model(_Asked):
             yield from replay(self.complete(request, deadline))
 
 
-def replay(response: Response) -> Iterator[StreamEvent]:
+def replay(response: Response) -> Iterator[Delta | Done]:
     """A whole answer as the events of a stream."""
     index = 0
     for part in response.message.parts:

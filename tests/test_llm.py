@@ -136,6 +136,8 @@ def test_message(message, role, parts):
             "text that is bytes": lambda: user(Text(b"hi")),
             "arguments that are text": lambda: assistant(ToolCall("1", "f", '{"a": 1}')),
             "arguments that are None": lambda: assistant(ToolCall("1", "f", None)),
+            "an error that is a word": lambda: tool_result("1", "x", is_error="no"),
+            "an origin that is an object": lambda: Message.from_dict({**user("a").to_dict(), "origin": {}}),
         }.items()
     ],
 )
@@ -157,6 +159,7 @@ def test_message_text():
     assert CONVERSATION[1].text == "Let me look."
     assert assistant("a", Thinking("b"), "c").text == "ac"
     assert assistant().text == ""
+    assert ToolResult("1", ("a", Image(JPEG, "image/jpeg"), "b")).text == "ab"
 
 
 def test_a_part_of_a_subclass():
@@ -437,7 +440,7 @@ def test_setting(name, value, stored):
         ("system", b"Be brief."),
         ("system", ["Be brief."]),
         ("tools", [{"name": "weather"}]),
-        ("tools", [print]),
+        ("tools", [7]),
         ("tools", {"weather": WEATHER}),
         ("tools", WEATHER),
         ("tools", 5),

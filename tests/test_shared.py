@@ -8,7 +8,7 @@ import random
 import pytest
 
 from majordomo.errors import MajordomoError, ProtocolError
-from majordomo.llm import Image, Text, Thinking, ToolCall
+from majordomo.llm import Image, Text, Thinking, ToolCall, Usage
 from majordomo.model import TextDelta, ThinkingDelta
 from majordomo.wires import _shared
 from majordomo.wires._growing import Growing, ToolCalls
@@ -215,31 +215,6 @@ def test_text_is_not_held_back_longer_than_it_must():
     assert splitter.feed(" so</") == (" so", "")
 
 
-JSON_ANSWERS = [
-    ('{"a": 1}', {"a": 1}),
-    (' \n{"a": 1}\n', {"a": 1}),
-    ('```json\n{"a": 1}\n```', {"a": 1}),
-    ("```\n[1, 2]\n```\n", [1, 2]),
-    ("7", 7),
-    ('"```"', "```"),
-]
-
-
-@pytest.mark.parametrize(("text", "value"), JSON_ANSWERS, ids=[repr(row[0]) for row in JSON_ANSWERS])
-def test_the_json_of_an_answer_is_read(text, value):
-    """The answer to a schema is read, also within a fence."""
-    assert _shared.parse_json_answer(text) == value
-
-
-@pytest.mark.parametrize(
-    "text", ["", "Sure!", "```json\n```", "```", '{"a": ', "{'a': 1}", "[" * 100_000, "9" * 5000 + "x"]
-)
-def test_an_answer_that_is_no_json_is_a_protocol_error(text):
-    """What is no JSON is a ProtocolError, whatever is wrong with it."""
-    with pytest.raises(ProtocolError):
-        _shared.parse_json_answer(text)
-
-
 ERRORS = [
     ({"error": {"message": "m", "code": 7}}, "m"),
     ({"error": "m"}, "m"),
@@ -314,7 +289,7 @@ def test_all_errors_here_are_of_the_tree():
         text = "".join(rng.choice(alphabet) for _ in range(rng.randint(0, 12)))
         assert isinstance(_shared.tool_call(None, None, text).arguments, dict)
         try:
-            _shared.parse_json_answer(text)
+            _shared.response_of([Text(text)], "stop", Usage(), None, {})
         except MajordomoError:
             pass
 

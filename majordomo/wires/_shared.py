@@ -9,7 +9,7 @@ from base64 import b64encode
 
 from .. import _json
 from .._loading import loading
-from ..errors import APIError, ConfigError, ProtocolError, TruncatedError
+from ..errors import APIError, ConfigError, ProtocolError
 from ..llm import Image, Message, Response, ToolCall
 
 TYPE_CHECKING = False
@@ -240,7 +240,7 @@ def response_of(
     """The response that these parts are; with a schema also the value that its text holds.
 
     answer: that text, where it is not all of the text. Raises TruncatedError for an answer
-    to a schema that was cut, ProtocolError for one that is no JSON.
+    to a schema that was cut, ProtocolError for one that does not follow it.
     """
     last = parts[-1] if parts else None
     if reason == "length" and isinstance(last, ToolCall) and not last.arguments and last.malformed is None:
@@ -250,25 +250,12 @@ def response_of(
         reason = "other"
     message = Message("assistant", tuple(parts))
     parsed = None
-    if schema is not None and reason not in ("refusal", "tool_calls"):
-        text = message.text if answer is None else answer
-        if reason in ("length", "content_filter"):
-            cut = "max_tokens" if reason == "length" else "content_filter"
-            raise TruncatedError(f"the answer to the schema was cut ({reason})", code=cut, partial=text)
-        try:
-            parsed = parse_json_answer(text)
-        except ProtocolError as exc:
-            exc.partial = text
-            raise
+    if schema is not None and not any(isinstance(part, ToolCall) for part in parts):
+        with loading:
+            from .. import _structured
+
+        parsed = _structured.value_of(message.text if answer is None else answer, reason, schema)
     return Response(message, reason, usage, raw=raw, parsed=parsed, refusal=refusal)
-
-
-def parse_json_answer(text: str) -> Any:
-    """The JSON of an answer to a schema, also within a fence; ProtocolError if it is none."""
-    bare = text.strip()
-    if bare.startswith("```") and bare.endswith("```") and "\n" in bare:
-        bare = bare[bare.index("\n") : -3]
-    return _json.loads(bare, "the answer to the schema")
 
 
 def instructed(request: Request, *words: str) -> str:

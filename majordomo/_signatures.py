@@ -1,0 +1,131 @@
+"""Functions as tools: what a signature and a docstring say, and calls with arguments that fit it."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+import weakref
+
+from . import _docstrings
+from ._annotations import Scope
+from ._kinds import ABSENT, Field, described, reader_of_fields, schema_of_fields, with_default
+from ._mismatch import Mismatch, unfit
+from ._types import Compiler
+from ._validation import check
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any, Callable
+
+__all__ = ["Signature", "call", "of"]
+
+_BY_POSITION = inspect.Parameter.POSITIONAL_ONLY
+_VARIABLE = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
+
+
+class Signature:
+    """What is known of a function, save for the function itself, which it would keep alive.
+
+    name, description, schema: of the tool. read: the arguments as JSON values -> converted.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        plain, self.name = _written(function), _name_of(function)
+        if inspect.iscoroutinefunction(plain) or inspect.isasyncgenfunction(plain):
+            raise TypeError(f"{self.name} is a coroutine function: a tool is called, and never awaited")
+        told = _docstrings.read(inspect.getdoc(plain))
+        self.description = told.text
+        compiler, scope, fields = Compiler(), _scope_of(plain), []
+        self._by_position: list[tuple[str, Any]] = []
+        for parameter in _signature_of(function, self.name).parameters.values():
+            where = f"{self.name or 'lambda'}.{parameter.name}"
+            if parameter.kind in _VARIABLE:
+                raise TypeError(f"{where}: {_VARIABLE[parameter.kind]}{parameter.name} has no JSON Schema")
+            missing = parameter.default is inspect.Parameter.empty
+            default = ABSENT if missing else parameter.default
+            annotation = parameter.annotation
+            kind = compiler.kind(object if annotation is inspect.Parameter.empty else annotation, scope, where)
+            kind = with_default(described(kind, told.of.get(parameter.name)), default)
+            fields.append(Field(parameter.name, kind, missing))
+            if parameter.kind is _BY_POSITION:
+                self._by_position.append((parameter.name, default))
+        self.schema = compiler.finish(schema_of_fields(fields))
+        self.read = reader_of_fields(fields, dict)
+
+    def call(self, function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+        """What the function gives; raises Mismatch if the arguments do not fit."""
+        named = self.read(dict(arguments), {})
+        first = [named.pop(name, default) for name, default in self._by_position]
+        return function(*first, **named)
+
+
+def of(function: Callable[..., Any]) -> Signature:
+    """The signature of a function; TypeError names the parameter that has no schema."""
+    if not callable(function):
+        raise TypeError(f"a tool is made from a function, not from a {type(function).__name__}")
+    try:
+        found = _KNOWN.get(function)
+        if found is None:
+            found = _KNOWN[function] = Signature(function)
+        return found
+    except TypeError as exc:
+        if "unhashable" in str(exc) or "weak reference" in str(exc):
+            return Signature(function)
+        raise
+
+
+_KNOWN: weakref.WeakKeyDictionary[Callable[..., Any], Signature] = weakref.WeakKeyDictionary()
+
+
+def call(function: Callable[..., Any], parameters: dict[str, Any], arguments: Mapping[str, Any]) -> Any:
+    """Call a tool's function with arguments that fit its parameters; see `Tool.call`."""
+    try:
+        signature: Signature | None = of(function)
+    except TypeError:  # of a tool that was described by hand
+        signature = None
+    try:
+        if signature is None or signature.schema != parameters:
+            return function(**check(parameters, dict(arguments)))
+        return signature.call(function, arguments)
+    except Mismatch as exc:
+        raise unfit("the arguments do not fit", exc) from None
+
+
+def _name_of(function: Callable[..., Any]) -> str:
+    """What a function is called, `""` if nothing that could be said."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    name = getattr(function, "__name__", None) or type(function).__name__
+    return "" if name == "<lambda>" else str(name)
+
+
+def _written(function: Callable[..., Any]) -> Any:
+    """The function as it was written: without what is wrapped around it."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    if not inspect.isroutine(function) and not isinstance(function, type):
+        function = type(function).__call__
+    return inspect.unwrap(function)
+
+
+def _signature_of(function: Callable[..., Any], name: str) -> inspect.Signature:
+    try:
+        return inspect.signature(function)
+    except ValueError as exc:
+        raise TypeError(f"{name} does not say which arguments it takes: {exc}") from exc
+
+
+def _scope_of(function: Any) -> Scope:
+    """Where the annotations of a function look up their names."""
+    inner = getattr(function, "__func__", function)
+    code, cells = getattr(inner, "__code__", None), getattr(inner, "__closure__", None) or ()
+    closed = {}
+    for name, cell in zip(code.co_freevars if code else (), cells):
+        try:
+            closed[name] = cell.cell_contents
+        except ValueError:  # not assigned yet
+            pass
+    module = sys.modules.get(getattr(inner, "__module__", ""))
+    return Scope(closed, getattr(inner, "__globals__", None) or (vars(module) if module else {}))
