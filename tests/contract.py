@@ -12,6 +12,7 @@ import json
 import pickle
 from base64 import b64decode
 from dataclasses import dataclass, field, replace
+from datetime import date
 from typing import Any, Callable
 
 import pytest
@@ -112,6 +113,7 @@ class Row:
     ordered: bool = True
     zeros: bool = True
     enforced: bool = True
+    unheld: tuple[str, ...] = ()
     joint: str = ""
 
 
@@ -168,6 +170,96 @@ SCHEMA = {
     "required": ["a"],
     "additionalProperties": False,
 }
+
+
+@dataclass
+class Stop:
+    """A place on the way."""
+
+    name: str
+    at: date | None = None
+
+
+@dataclass
+class Trip:
+    """A way to go; with all that the schema of a type may need."""
+
+    title: str
+    start: date
+    stops: list[Stop]
+    where: tuple[float, str]
+    last: Stop | None
+    seats: int | str = 1
+    tags: list[str] = field(default_factory=list, metadata={"description": "Words for it."})
+
+
+@dataclass
+class Branch:
+    """A part of a tree, which is one itself."""
+
+    name: str
+    left: Branch | None
+    twigs: list[Branch] = field(default_factory=list)
+
+
+@dataclass
+class Prices:
+    """An object of which nobody knows the names in it."""
+
+    of: dict[str, float]
+
+
+TREE = {
+    "type": "object",
+    "properties": {"root": {"$ref": "#/$defs/part"}},
+    "required": ["root"],
+    "additionalProperties": False,
+    "$defs": {
+        "part": {
+            "type": "object",
+            "properties": {
+                "name": {"type": "string", "minLength": 1},
+                "parts": {"type": "array", "items": {"$ref": "#/$defs/part"}, "description": "Below it."},
+            },
+            "required": ["name", "parts"],
+            "additionalProperties": False,
+        }
+    },
+}
+TRIP = {
+    "title": "North",
+    "start": "2026-05-01",
+    "stops": [{"name": "Oslo", "at": "2026-05-02"}, {"name": "Bodø", "at": None}],
+    "where": [59.9, "N"],
+    "last": None,
+    "seats": None,  # as those say it who must say something
+    "tags": ["sea"],
+}
+# What an answer may have to follow -> the schema, an answer to it, what that is read as.
+ANSWERS: dict[str, tuple[Any, Any, Any]] = {
+    "a dict": (SCHEMA, {"a": "b"}, {"a": "b"}),
+    "a recursive dict": (TREE, *[{"root": {"name": "a", "parts": [{"name": "b", "parts": []}]}}] * 2),
+    "a class": (
+        Trip,
+        TRIP,
+        Trip("North", date(2026, 5, 1), [Stop("Oslo", date(2026, 5, 2)), Stop("Bodø")], (59.9, "N"), None, 1, ["sea"]),
+    ),
+    "a recursive class": (
+        Branch,
+        {"name": "a", "left": {"name": "b", "left": None, "twigs": None}, "twigs": []},
+        Branch("a", Branch("b", None)),
+    ),
+    "an open class": (Prices, {"of": {"fish": 2.5}}, Prices({"fish": 2.5})),
+    "a list of them": (list[Stop], {"value": [{"name": "Oslo"}]}, [Stop("Oslo")]),
+}
+# An answer that does not follow its schema -> the place that is told.
+MISFITS = [
+    (SCHEMA, {"a": 7}, "a: expected string, got 7"),
+    (SCHEMA, {"a": "b", "c": 1}, "c"),
+    (Trip, {**TRIP, "stops": [{"name": "Oslo"}, {"name": 7}]}, "stops[1].name: expected string, got 7"),
+    (Trip, {**TRIP, "where": [59.9]}, "where"),
+    (Branch, {"name": "a", "left": {"name": "b"}}, "left.left"),
+]
 
 
 class Contract:
@@ -492,7 +584,7 @@ class Contract:
         sent = box.sent("Hi", tools=tools)
         assert schema == before
         assert {"kind", "count", "lines", "note", "either"} == set(sent.tools["order"][1]["properties"])
-        box.ask("generate", "Hi", Reply("{}"), schema=schema)
+        box.ask("generate", "Hi", Reply('{"kind": "order", "lines": [{"a": null}]}'), schema=schema)
         sent = box.row.read(box.server.requests[-1])
         assert schema == before
         assert not box.row.enforced or sent.schema["properties"]["lines"]["type"] == "array"
@@ -514,25 +606,70 @@ class Contract:
             assert [warning.partition(":")[0] for warning in response.warnings] == ["schema"]
 
     @both
-    def test_schema_missed(self, box, how):
-        """An answer that is no JSON is a ProtocolError with the text."""
-        with pytest.raises(ProtocolError) as caught:
-            box.ask(how, "Hi", Reply("Sure!"), schema=SCHEMA)
-        assert caught.value.partial == "Sure!"
+    @pytest.mark.parametrize("kind", ANSWERS)
+    def test_schema_of_a_type(self, box, how, kind):
+        """A schema may be a type; it is sent so that the server takes it, and the answer is a value of the type."""
+        schema, answer, expected = ANSWERS[kind]
+        before = copy.deepcopy(schema)
+        for text in (json.dumps(answer), f"```json\n{json.dumps(answer, indent=1)}\n```"):
+            response = box.ask(how, "Hi", Reply(text), schema=schema)
+            assert (type(response.parsed), response.parsed) == (type(expected), expected)
+            assert (response.text, response.stop_reason, response.tool_calls) == (text, "stop", ())
+        sent = box.row.read(box.server.requests[-1])
+        assert schema == before
+        if box.row.enforced and kind not in box.row.unheld:
+            assert isinstance(sent.schema, dict)
+            assert response.warnings == ()
+        else:
+            assert sent.schema is None
+            assert [warning.partition(":")[0] for warning in response.warnings] == ["schema"]
 
     @both
-    def test_schema_cut(self, box, how):
+    @pytest.mark.parametrize(("schema", "answer", "place"), MISFITS, ids=[place for _, _, place in MISFITS])
+    def test_schema_mismatch(self, box, how, schema, answer, place):
+        """An answer that does not follow the schema is a ProtocolError, which names the place and holds the text."""
+        with pytest.raises(ProtocolError) as caught:
+            box.ask(how, "Hi", Reply(json.dumps(answer)), schema=schema)
+        error = caught.value
+        assert (error.code, error.partial) == ("schema_mismatch", json.dumps(answer))
+        assert place in error.message
+        assert classify(error) is ErrorKind.INVALID  # of this question; the target is well
+
+    @both
+    @pytest.mark.parametrize("schema", [SCHEMA, Stop], ids=["dict", "class"])
+    def test_schema_missed(self, box, how, schema):
+        """An answer that is no JSON is a ProtocolError with the text."""
+        with pytest.raises(ProtocolError) as caught:
+            box.ask(how, "Hi", Reply("Sure!"), schema=schema)
+        assert (caught.value.code, caught.value.partial) == ("schema_mismatch", "Sure!")
+
+    @both
+    @pytest.mark.parametrize("schema", [SCHEMA, Stop], ids=["dict", "class"])
+    def test_schema_cut(self, box, how, schema):
         """An answer to a schema that was cut is a TruncatedError with the text, also if it is JSON by chance."""
-        for text in ('{"a": "b', '{"a": "b"}'):
+        for text in ('{"name": "b', '{"name": "b"}'):
             with pytest.raises(TruncatedError) as caught:
-                box.ask(how, "Hi", Reply(text, stop_reason="length"), schema=SCHEMA)
+                box.ask(how, "Hi", Reply(text, stop_reason="length"), schema=schema)
             assert caught.value.partial == text
 
     @both
-    def test_schema_declined(self, box, how):
+    @pytest.mark.parametrize("schema", [SCHEMA, Stop], ids=["dict", "class"])
+    def test_schema_declined(self, box, how, schema):
         """A model that calls a tool first, or declines, has not answered to the schema yet."""
-        response = box.ask(how, "Hi", Reply(tool_calls=CALLS), schema=SCHEMA, tools=TOOLS)
+        response = box.ask(how, "Hi", Reply(tool_calls=CALLS), schema=schema, tools=TOOLS)
         assert (response.parsed, response.stop_reason) == (None, "tool_calls")
+        if "refusal" not in box.row.instead:  # else nobody can tell it from an answer
+            response = box.ask(how, "Hi", Reply(refusal="No.", stop_reason="refusal"), schema=schema)
+            assert (response.parsed, response.stop_reason, response.text) == (None, "refusal", "")
+            assert "No." in response.refusal
+
+    def test_schema_deltas(self, box):
+        """The text of an answer to a schema comes as any other, in pieces; the value is there at the end."""
+        text = '{"name": "Oslo", "at": "2026-05-02"}'
+        box.server.add(Reply(text, pieces=(text[:9], text[9:20], text[20:])))
+        with box.model.stream("Hi", schema=Stop) as stream:
+            assert "".join(stream.text_deltas()) == text
+        assert stream.response.parsed == Stop("Oslo", date(2026, 5, 2))
 
     # --- reasoning, usage, stop reasons
 

@@ -114,11 +114,33 @@ def _closed(schema):
     return all(inner.get("additionalProperties") is False for inner in objects)
 
 
-def _strict(schema):
-    """Whether a schema keeps OpenAI's rules for `strict`."""
-    objects = [inner for inner in _schemas(schema) if inner.get("type") == "object" or "properties" in inner]
-    named = all(set(inner.get("required", ())) == set(inner.get("properties", ())) for inner in objects)
-    return schema.get("type") == "object" and named and _closed(schema)
+_STRICT_KEYWORDS = _words(
+    "type properties required additionalProperties items minItems maxItems anyOf enum const $ref $defs title"
+    " description pattern format minimum maximum exclusiveMinimum exclusiveMaximum multipleOf"
+)
+_STRICT_FORMATS = _words("date-time time date duration email hostname ipv4 ipv6 uuid")
+
+
+def hold_to_strict(schema):
+    """OpenAI's rules for `strict`: what may be said, and that all of it is."""
+    assert schema["type"] == "object"
+    assert "anyOf" not in schema
+    assert _closed(schema)
+    places = {"#", *(f"#/$defs/{name}" for name in schema.get("$defs", ()))}
+    for inner in _schemas(schema):
+        assert set(inner) <= _STRICT_KEYWORDS
+        assert inner.get("format", "date") in _STRICT_FORMATS
+        assert not re.search(r"\(\?<?[=!]", inner.get("pattern", ""))
+        if "$ref" in inner:
+            assert set(inner) == {"$ref"}
+            assert inner["$ref"] in places
+            continue
+        assert "type" in inner or inner["anyOf"]
+        kinds = inner.get("type")
+        if "object" in (kinds if isinstance(kinds, list) else [kinds]):
+            assert sorted(inner["required"]) == sorted(inner["properties"])
+        if "array" in (kinds if isinstance(kinds, list) else [kinds]):
+            assert inner["items"]
 
 
 def _paired(calls, answers):
@@ -170,6 +192,16 @@ def _openai_order(turns):
     assert not waiting
 
 
+def _openai_schema(named, sent):
+    """A schema with its name, and whether the answer is held to it."""
+    sent.schema = named.pop("schema")
+    assert re.fullmatch(_NAME, named.pop("name"))
+    assert isinstance(named.pop("description", ""), str)
+    if named.pop("strict"):
+        hold_to_strict(sent.schema)
+    _emptied(named)
+
+
 _OPENAI_SETTINGS = {
     "max_tokens": "max_tokens",
     "max_completion_tokens": "max_tokens",
@@ -207,13 +239,12 @@ def read_openai(seen):
     assert sent.tools or sent.choice == "auto"
     if "response_format" in body:
         wanted = body.pop("response_format")
-        assert wanted.pop("type") == "json_schema"
-        named = wanted.pop("json_schema")
-        sent.schema = named.pop("schema")
-        assert re.fullmatch(_NAME, named.pop("name"))
-        assert _strict(sent.schema) or not named["strict"]
-        assert named.pop("strict") in (True, False)
-        _emptied(named)
+        if wanted["type"] == "json_object":
+            assert "json" in " ".join([sent.system or "", *(turn.text for turn in turns)]).lower()
+            sent.schema = wanted.pop("type")
+        else:
+            assert wanted.pop("type") == "json_schema"
+            _openai_schema(wanted.pop("json_schema"), sent)
         _emptied(wanted)
     sent.settings = {_OPENAI_SETTINGS[name]: body.pop(name) for name in list(body) if name in _OPENAI_SETTINGS}
     assert body == {}
@@ -249,12 +280,7 @@ def read_openai_responses(seen):
         text = body.pop("text")
         wanted = text.pop("format")
         assert wanted.pop("type") == "json_schema"
-        assert re.fullmatch(_NAME, wanted.pop("name"))
-        sent.schema = wanted.pop("schema")
-        assert _strict(sent.schema) or not wanted["strict"]
-        assert wanted.pop("strict") in (True, False)
-        assert isinstance(wanted.pop("description", ""), str)
-        _emptied(wanted)
+        _openai_schema(wanted, sent)
         _emptied(text)
     names = {"max_output_tokens": "max_tokens", "temperature": "temperature", "top_p": "top_p"}
     sent.settings = _settings(body, names, {**_KINDS, "max_tokens": lambda value: _is_int(value) and value >= 16})
@@ -355,8 +381,8 @@ def _responses_tools(body, sent):
         assert re.fullmatch(_NAME, name)
         assert parameters["type"] == "object"
         assert tool["strict"] in (True, False)  # always written: left out, it means true here
-        assert _strict(parameters) or not tool["strict"]
-        tool.pop("strict")
+        if tool.pop("strict"):
+            hold_to_strict(parameters)
         sent.tools[name] = (tool.pop("description", ""), parameters)
         _emptied(tool)
     if "parallel_tool_calls" in body:
@@ -388,7 +414,10 @@ DEFAULT_MAX_TOKENS = 20000
 _ANTHROPIC_MIMES = ("image/jpeg", "image/png", "image/gif", "image/webp")
 _ANTHROPIC_ID = r"[a-zA-Z0-9_-]+"
 _ANTHROPIC_FORMATS = _words("date-time time date duration email hostname uri ipv4 ipv6 uuid")
-_ANTHROPIC_UNKNOWN = _words("minimum maximum multipleOf minLength maxLength pattern maxItems oneOf")
+_ANTHROPIC_UNKNOWN = _words(
+    "minimum maximum multipleOf minLength maxLength pattern maxItems uniqueItems prefixItems default oneOf"
+)
+_ANTHROPIC_TYPED = _words("type enum const anyOf $ref")
 
 
 def read_anthropic(seen, default_max_tokens=DEFAULT_MAX_TOKENS):
@@ -561,6 +590,8 @@ def _anthropic_schema(schema):
     assert _closed(schema)
     for inner in _schemas(schema):
         assert not _ANTHROPIC_UNKNOWN & set(inner)
+        assert _ANTHROPIC_TYPED & set(inner)
+        assert "$ref" not in inner or all(name.startswith("$") for name in inner)
         assert inner.get("minItems", 0) in (0, 1)
         assert inner.get("format", "date") in _ANTHROPIC_FORMATS
 
@@ -654,6 +685,24 @@ def _google_keywords(schema, known):
         assert set(inner) <= known
         assert "$ref" not in inner or all(name.startswith("$") for name in inner)
         assert all(isinstance(value, (str, int, float)) for value in inner.get("enum", ()))
+    named = {f"#/$defs/{name}": inner for name, inner in schema.get("$defs", {}).items()}
+    insisted = {place: set(_insisted(inner)) for place, inner in {"#": schema, **named}.items()}
+    for place in insisted:
+        ahead = insisted[place]
+        for _ in insisted:
+            ahead = ahead.union(*(insisted[other] for other in ahead))
+        assert place not in ahead  # it would have no end
+
+
+def _insisted(schema):
+    """The references of a schema that cannot be left out with a property that is not required."""
+    if "$ref" in schema:
+        yield schema["$ref"]
+    required = [inner for name, inner in schema.get("properties", {}).items() if name in schema.get("required", ())]
+    lists = [inner for name in ("anyOf", "oneOf", "prefixItems") for inner in schema.get(name, ())]
+    single = [schema[name] for name in ("items", "additionalProperties") if isinstance(schema.get(name), dict)]
+    for inner in (*required, *lists, *single):
+        yield from _insisted(inner)
 
 
 def _google_turns(contents, generation):

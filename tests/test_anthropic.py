@@ -20,6 +20,7 @@ from samples import Samples, check_response, sse
 from majordomo import DSNError, Registry, Request, UnsupportedError, Usage
 from majordomo.errors import APIError, ErrorKind, MajordomoError, ProtocolError, TruncatedError, classify
 from majordomo.llm import Image, Message, Text, Thinking, Tool, ToolCall, ToolResult, assistant, tool_result, user
+from majordomo.model import TextDelta
 from majordomo.testing import RED, Seen, Status, hang
 from majordomo.wires import anthropic as wire
 
@@ -242,6 +243,62 @@ def test_an_answer_that_misses_the_schema(payload, kind):
     with pytest.raises(kind) as caught:
         wire.decode(payload, NEWEST, SCHEMA)
     assert caught.value.partial == payload["content"][0]["text"]
+
+
+ANSWERED = {"type": "tool_use", "id": "toolu_1", "name": wire.ANSWER, "input": {"name": "b é"}}
+
+
+def test_an_answer_as_the_arguments_of_a_tool():
+    """The tool that stands for an answer is no call: its arguments are the text, and what is read."""
+    response = wire.decode(answer(ANSWERED, reason="tool_use"), NEWEST, SCHEMA)
+    assert response.parsed == json.loads(response.text) == {"name": "b é"}
+    assert (response.tool_calls, response.stop_reason) == ((), "stop")
+    assert [type(part) for part in response.message.parts] == [Text]
+    call = wire.decode(answer(ANSWERED, reason="tool_use"), NEWEST)  # nobody asked for it
+    assert (call.tool_calls[0].name, call.stop_reason) == (wire.ANSWER, "tool_calls")
+
+
+def test_an_answer_as_the_arguments_of_a_tool_with_words_before_it():
+    """What is said before it is text as well, and no part of the value."""
+    response = wire.decode(answer(text_block("Here it is:"), ANSWERED, reason="tool_use"), NEWEST, SCHEMA)
+    assert response.parsed == {"name": "b é"}
+    assert response.text.startswith("Here it is:")
+
+
+def arguments_of(*pieces, begin=None, reason="tool_use"):
+    """The stream of an answer as the arguments of a tool."""
+    return sse(
+        {"type": "content_block_start", "index": 1, "content_block": {**ANSWERED, "input": begin or {}}},
+        *[
+            {"type": "content_block_delta", "index": 1, "delta": {"type": "input_json_delta", "partial_json": piece}}
+            for piece in pieces
+        ],
+        {"type": "content_block_stop", "index": 1},
+        {"type": "message_delta", "delta": {"stop_reason": reason}},
+        {"type": "message_stop"},
+    )
+
+
+def test_a_streamed_answer_as_the_arguments_of_a_tool():
+    """Its arguments come as text, as they come, and nothing is told of a call."""
+    response, deltas = decode_stream([arguments_of("", '{"na', 'me": "b"}')], schema=SCHEMA)
+    assert [(type(delta), delta.text) for delta in deltas] == [(TextDelta, '{"na'), (TextDelta, 'me": "b"}')]
+    assert (response.text, response.parsed) == ('{"name": "b"}', {"name": "b"})
+    assert (response.tool_calls, response.stop_reason) == ((), "stop")
+    whole, _ = decode_stream([arguments_of(begin={"name": "b"})], schema=SCHEMA)
+    assert whole.parsed == {"name": "b"}
+    nothing, _ = decode_stream([arguments_of()], schema={"type": "object"})
+    assert (nothing.text, nothing.parsed) == ("{}", {})
+
+
+def test_a_cut_answer_as_the_arguments_of_a_tool():
+    """It is a TruncatedError with the text so far, whole or streamed."""
+    with pytest.raises(TruncatedError) as caught:
+        decode_stream([arguments_of('{"na', reason="max_tokens")], schema=SCHEMA)
+    assert caught.value.partial == '{"na'
+    with pytest.raises(TruncatedError) as caught:
+        wire.decode(answer({**ANSWERED, "input": {}}, reason="max_tokens"), NEWEST, SCHEMA)
+    assert caught.value.code == "max_tokens"
 
 
 @pytest.mark.parametrize("payload", [answer(reason="refusal"), answer(USE, reason="tool_use")])
@@ -537,13 +594,14 @@ def test_pictures_of_an_assistant_cannot_be_sent():
     [
         ("claude-opus-4-5", {}, [("user", "a"), ("assistant", "b")]),
         ("claude-opus-4-5", {"schema": SCHEMA}, [("user", "a"), ("assistant", "b "), ("user", "Continue.")]),
-        ("claude-opus-4-0", {"schema": SCHEMA}, [("user", "a"), ("assistant", "b")]),
+        ("claude-opus-4-0", {"schema": SCHEMA}, [("user", "a"), ("assistant", "b "), ("user", "Continue.")]),
+        ("claude-opus-4-0", {"schema": {"type": "array"}}, [("user", "a"), ("assistant", "b")]),
         ("claude-opus-4-6", {}, [("user", "a"), ("assistant", "b "), ("user", "Continue.")]),
         ("claude-next", {}, [("user", "a"), ("assistant", "b "), ("user", "Continue.")]),
     ],
 )
 def test_an_answer_that_was_begun(id, options, sent):
-    """Old models go on with it, if it does not end in white space and no schema is enforced; others are told to."""
+    """Old models go on with it, if no schema is enforced, without white space at its end; others are told to."""
     request = Request([user("a"), assistant("b ")], **options)
     messages = wire.encode(request, id, quirks_of(id))["messages"]
     assert [(message["role"], message["content"]) for message in messages] == sent
@@ -807,7 +865,9 @@ def test_a_system_prompt_of_white_space_is_not_sent():
     """The server takes no text of nothing."""
     for system in (None, "", " \n"):
         assert "system" not in settings("m", system=system)[0]
-        assert settings("m", system=system, schema={"type": "object"})[0]["system"].startswith("Answer with")
+        assert settings("claude-opus-5-5", system=system, schema={"type": "object"})[0]["system"].startswith(
+            "Answer with"
+        )
 
 
 def test_extra_is_merged_and_wins():
@@ -848,7 +908,10 @@ SCHEMAS = {
         {"anyOf": [{"type": "string", "format": "date"}, {"type": "string", "description": 'format: "byte"'}]},
     ),
     "one of": ({"oneOf": [SCHEMA, {"type": "null"}]}, {"anyOf": [CLOSED, {"type": "null"}]}),
-    "one and any": ({"oneOf": [{}], "anyOf": [{}]}, {"anyOf": [{}], "description": "oneOf: [{}]"}),
+    "one and any": (
+        {"oneOf": [SCHEMA], "anyOf": [SCHEMA]},
+        {"anyOf": [CLOSED], "description": f"oneOf: [{json.dumps(CLOSED, separators=(',', ':'))}]"},
+    ),
     "enums": (
         {"anyOf": [{"type": "string", "enum": ["a"]}, {"type": "null", "const": None}]},
         {"anyOf": [{"enum": ["a"]}, {"const": None}]},
@@ -861,7 +924,54 @@ SCHEMAS = {
         {"type": ["object", "null"], "properties": {}},
         {"type": ["object", "null"], "properties": {}, "additionalProperties": False},
     ),
-    "odd": ({"format": [], "minItems": {}}, {"description": "format: [], minItems: {}"}),
+    "odd": (
+        {"type": "string", "format": [], "minItems": {}},
+        {"type": "string", "description": "format: [], minItems: {}"},
+    ),
+    "of a type": (
+        {
+            "type": "object",
+            "properties": {
+                "where": {
+                    "type": "array",
+                    "prefixItems": [{"type": "number"}, {"type": "string"}],
+                    "minItems": 2,
+                    "maxItems": 2,
+                },
+                "tags": {"type": "array", "items": {"type": "string"}, "uniqueItems": True, "default": []},
+                "at": {"anyOf": [{"type": "string", "format": "date"}, {"type": "null"}], "default": None},
+                "kind": {"enum": ["a", 1, None]},
+                "who": {"$ref": "#/$defs/who", "description": "Whose."},
+            },
+            "required": ["where"],
+            "additionalProperties": False,
+            "$defs": {"who": CLOSED},
+        },
+        {
+            "type": "object",
+            "properties": {
+                "where": {
+                    "type": "array",
+                    "items": {"anyOf": [{"type": "number"}, {"type": "string"}]},
+                    "description": 'prefixItems: [{"type":"number"},{"type":"string"}] (maxItems: 2, minItems: 2)',
+                },
+                "tags": {
+                    "type": "array",
+                    "items": {"type": "string"},
+                    "description": "uniqueItems: true, default: []",
+                },
+                "at": {
+                    "anyOf": [{"type": "string", "format": "date"}, {"type": "null"}],
+                    "description": "default: null",
+                },
+                "kind": {"enum": ["a", 1, None]},
+                "who": {"anyOf": [{"$ref": "#/$defs/who"}], "description": "Whose."},
+            },
+            "required": ["where"],
+            "additionalProperties": False,
+            "$defs": {"who": CLOSED},
+        },
+    ),
 }
 
 
@@ -878,6 +988,7 @@ IN_WORDS = {
     "any object": {"type": "object"},
     "a map": {"type": "object", "properties": {}, "additionalProperties": {"type": "integer"}},
     "a map within": {"type": "array", "items": {"type": "object", "additionalProperties": {"type": "integer"}}},
+    "anything within": {"type": "object", "properties": {"a": {}}},
 }
 
 
@@ -891,19 +1002,96 @@ def test_schemas_that_cannot_be_enforced(schema):
     assert named == ["schema"]
 
 
-def test_a_model_that_enforces_no_schema():
-    """It is asked in words."""
-    sent, named = settings("claude-opus-4-1", schema=SCHEMA)
-    assert "output_config" not in sent
-    assert json.loads(sent["system"].splitlines()[-1]) == SCHEMA
+# Model -> whether it can be held to a schema at all.
+HELD = {
+    "claude-3-5-haiku": False,
+    "claude-opus-4-1": False,
+    "claude-haiku-4-5": True,
+    "claude-sonnet-5": True,
+    "m": True,
+}
+
+
+@pytest.mark.parametrize("id", HELD)
+def test_a_schema_as_the_arguments_of_a_tool(id):
+    """A model that cannot be held to a schema, or not to this one, is made to call a tool that takes the answer."""
+    for schema in [*IN_WORDS.values(), *([] if HELD[id] else [SCHEMA])]:
+        if schema["type"] != "object":
+            continue
+        sent, named = settings(id, schema=schema, system="Be brief.")
+        (tool,) = sent["tools"]
+        assert (tool["name"], tool["input_schema"]) == (wire.ANSWER, schema)
+        assert sent["tool_choice"] == {"type": "tool", "name": wire.ANSWER, "disable_parallel_tool_use": True}
+        assert sent["system"] == "Be brief."
+        assert "output_config" not in sent
+        assert named == ["schema"]
+    told = told_of(wire, Request("Hi", schema=IN_WORDS["recursive"]), quirks_of(id))
+    assert told == ("schema: asked for as the arguments of a tool, for the target does not enforce it",)
+
+
+@pytest.mark.parametrize(
+    ("id", "options"),
+    [
+        ("claude-opus-4-1", {"tools": TOOLS}),
+        ("claude-opus-4-1", {"reasoning": "low"}),
+        ("claude-opus-5-5", {}),
+        ("claude-fable-5", {}),
+        ("claude-opus-4-1", {"schema": {"type": "array"}}),
+        ("claude-opus-4-1", {"schema": {**SCHEMA, "anyOf": [SCHEMA]}}),
+    ],
+)
+def test_where_no_tool_can_take_the_answer(id, options):
+    """Beside other tools, while it thinks, where none can be forced, or for what no tool takes, it is said in words."""
+    options = {"schema": IN_WORDS["recursive"], **options}
+    sent, named = settings(id, **options)
+    assert [tool["name"] for tool in sent.get("tools", [])] == [tool.name for tool in options.get("tools", ())]
+    assert "tool_choice" not in sent
+    assert json.loads(sent["system"].splitlines()[-1]) == options["schema"]
     assert named == ["schema"]
 
 
-@pytest.mark.parametrize("schema", [True, "object", [CLOSED]])
-def test_what_is_no_schema_is_refused(schema):
-    """Only a dict is a JSON Schema here."""
-    with pytest.raises(UnsupportedError):
-        wire.encode(Request("Hi", schema=schema), "m", NEWEST)
+@pytest.mark.parametrize(
+    ("message", "said", "lasting"),
+    [
+        ("tools.0.custom.input_schema: JSON schema is invalid.", "answer", False),
+        ('tool_choice: type "tool" and "any" are not supported for this model.', "tool_choice", True),
+        ("Thinking may not be enabled when tool_choice forces tool use.", "thinking+tool_choice", True),
+    ],
+)
+def test_a_tool_for_the_answer_that_is_refused(message, said, lasting):
+    """It is mended as any tool is that cannot be called; one whose schema is refused is said in words this once."""
+    request = Request("Hi", schema=SCHEMA)
+    quirks = quirks_of("claude-opus-4-1")
+    body = wire.encode(request, "m", quirks)
+    found = wire.remedy(APIError(400, message), body, quirks)
+    assert (found.said, found.lasting) == (said, lasting)
+    again = wire.encode(request, "m", replace(quirks, remedies={said: None}))
+    assert again["thinking"] == OFF if said == "thinking+tool_choice" else "tools" not in again
+
+
+@pytest.mark.parametrize("how", ["generate", "stream"])
+def test_an_old_model_answers_to_a_schema(server, how):
+    """From the question to the value: asked for as a tool's arguments, given as text, and told."""
+    model = provider_at(server).model("claude-opus-4-1")
+    whole = answer(ANSWERED, reason="tool_use")
+    streamed = Status(200, [arguments_of('{"name": ', '"b é"}')], {"Content-Type": "text/event-stream"})
+    server.add(streamed if how == "stream" else Status(200, whole))
+    if how == "stream":
+        with model.stream("Hi", schema=SCHEMA) as stream:
+            assert "".join(stream.text_deltas()) == '{"name": "b é"}'
+        response = stream.response
+    else:
+        response = model.generate("Hi", schema=SCHEMA)
+    assert response.parsed == {"name": "b é"}
+    assert (response.stop_reason, response.tool_calls) == ("stop", ())
+    assert [warning.partition(":")[0] for warning in response.warnings] == ["schema"]
+    assert READERS["anthropic"](server.requests[-1]).choice == wire.ANSWER
+
+
+def test_the_tools_of_the_caller_teach_nothing_of_answers():
+    """A caller's own tool whose schema is refused is the caller's to know."""
+    body = wire.encode(Request("Hi", tools=TOOLS, tool_choice="required"), "m", NEWEST)
+    assert wire.remedy(APIError(400, "tools.0.custom.input_schema: JSON schema is invalid."), body, NEWEST) is None
 
 
 def test_a_schema_without_an_end():
@@ -1006,7 +1194,8 @@ MENDED = [
     ("thinking=adaptive", {"reasoning": "off"}, {"thinking": OFF}, []),
     ("thinking", {"reasoning": "low"}, {}, ["reasoning"]),
     ("thinking", {"reasoning": "off"}, {}, []),
-    ("schema", {"schema": SCHEMA}, {}, ["schema"]),
+    ("schema", {"schema": SCHEMA}, {"tool_choice": {**NAMED, "name": wire.ANSWER, "disable_parallel_tool_use": True}},
+        ["schema"]),
     ("tool_choice", {"tools": TOOLS, "tool_choice": "required"}, {}, ["tool_choice"]),
     ("thinking+tool_choice", {"tools": TOOLS, "tool_choice": "g", "reasoning": "low"},
         {"thinking": OFF, "tool_choice": NAMED}, ["reasoning"]),

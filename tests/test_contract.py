@@ -113,6 +113,7 @@ ANTHROPIC = Row(
     instead={"content_filter": "refusal"},
     lacks=("temperature", "top_p", "seed"),
     forced="name",
+    unheld=("a recursive dict", "a recursive class", "an open class"),
 )
 GOOGLE = Row(
     "google",

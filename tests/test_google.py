@@ -15,7 +15,7 @@ import samples
 from helpers import told_of
 from samples import Samples, check, check_response, sse
 
-from majordomo import ConfigError, DeadlineError, Registry, Request, UnsupportedError, Usage
+from majordomo import ConfigError, DeadlineError, Registry, Request, Usage
 from majordomo.errors import APIError, ErrorKind, MajordomoError, ProtocolError, TruncatedError, classify
 from majordomo.llm import Image, Message, Text, Thinking, Tool, ToolCall, ToolResult, assistant, tool_result, user
 from majordomo.testing import RED, Reply, Status, drip
@@ -692,7 +692,92 @@ def test_schemas(schema, sent):
     assert adapted(sent) == sent
 
 
+def node(properties, required):
+    return {"type": "object", "properties": properties, "required": required}
+
+
+TEXT = {"type": "string"}
+SELF = {"anyOf": [ref("A"), {"type": "null"}]}
+# A schema that leads back into itself, and the same with an end that the server can see.
+ENDLESS = {
+    "a definition": (
+        {**node({"a": ref("A")}, ["a"]), "$defs": {"A": node({"next": SELF, "x": TEXT}, ["next", "x"])}},
+        {
+            **node({"a": ref("A")}, ["a"]),
+            "$defs": {"A": {**node({"next": SELF, "x": TEXT}, ["x"]), "description": 'required: ["next"]'}},
+        },
+    ),
+    "the root": (
+        {**node({"all": {"type": "array", "items": {"$ref": "#"}}}, ["all"]), "description": "D"},
+        {
+            "type": "object",
+            "properties": {"all": {"type": "array", "items": {"$ref": "#"}}},
+            "description": 'D (required: ["all"])',
+        },
+    ),
+    "two of each other": (
+        {**ref("A"), "$defs": {"A": node({"b": ref("B")}, ["b"]), "B": node({"a": ref("A"), "x": TEXT}, ["x", "a"])}},
+        {
+            **ref("A"),
+            "$defs": {
+                "A": {"type": "object", "properties": {"b": ref("B")}, "description": 'required: ["b"]'},
+                "B": {**node({"a": ref("A"), "x": TEXT}, ["x"]), "description": 'required: ["a"]'},
+            },
+        },
+    ),
+    "deep within": (
+        {**ref("A"), "$defs": {"A": node({"x": node({"y": ref("A")}, ["y"])}, ["x"])}},
+        {
+            **ref("A"),
+            "$defs": {
+                "A": {
+                    "type": "object",
+                    "properties": {
+                        "x": {"type": "object", "properties": {"y": ref("A")}, "description": 'required: ["y"]'}
+                    },
+                    "description": 'required: ["x"]',
+                }
+            },
+        },
+    ),
+    "odd names": (
+        {"$ref": "#/$defs/a~1b", "$defs": {"a/b": node({"n": {"$ref": "#/$defs/a~1b"}}, ["n"])}},
+        {
+            "$ref": "#/$defs/a~1b",
+            "$defs": {
+                "a/b": {
+                    "type": "object",
+                    "properties": {"n": {"$ref": "#/$defs/a~1b"}},
+                    "description": 'required: ["n"]',
+                }
+            },
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize(("schema", "sent"), list(ENDLESS.values()), ids=list(ENDLESS))
+def test_recursive_schemas(schema, sent):
+    """What leads back into a recursive definition is not required there, as the server wants it, but said to be."""
+    before = copy.deepcopy(schema)
+    assert adapted(schema) == sent
+    assert schema == before
+    assert adapted(sent) == sent
+
+
+def test_what_leads_nowhere_back_stays_required():
+    """References to what refers to itself no more, or only where it may be left out, change nothing."""
+    for schema in (
+        {**node({"a": ref("A"), "b": ref("A")}, ["a", "b"]), "$defs": {"A": node({"x": TEXT}, ["x"])}},
+        {**node({"a": ref("A")}, ["a"]), "$defs": {"A": node({"next": SELF, "x": TEXT}, ["x"])}},
+        {**node({"a": ref("B")}, ["a"]), "$defs": {"A": node({"next": SELF}, []), "B": node({"a": ref("A")}, ["a"])}},
+    ):
+        assert adapted(schema) == schema
+
+
 ODD_SCHEMAS = [
+    {"$ref": "#", "properties": {"a": {"$ref": "#"}}, "required": [["a"], "a", "b", 7]},
+    {"$ref": "#/$defs/A", "$defs": {"A": 7, "B": {"$ref": "#/$defs/B"}}},
     {"allOf": [True], "definitions": 7, "enum": 7, "$ref": 7},
     {"allOf": 7, "enum": [], "required": 7},
     {"allOf": [{"properties": 7, "required": "a"}], "properties": {"a": 7}, "required": None},
@@ -712,10 +797,8 @@ def test_an_odd_schema_makes_no_foreign_exception(schema):
         pass
 
 
-def test_what_is_no_schema_is_refused():
-    """Only a dict is one; and one that holds itself has no end."""
-    with pytest.raises(UnsupportedError):
-        wire.encode(Request("Hi", schema=True), "m", NEW)
+def test_a_schema_without_an_end_is_refused():
+    """One that holds itself has no end."""
     endless: dict = {"type": "array"}
     endless["items"] = endless
     with pytest.raises(ConfigError):

@@ -455,10 +455,66 @@ def test_extra_wins_over_what_was_learned(picky):
     assert server.requests[-1].json["temperature"] == 0.7
 
 
+SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"], "additionalProperties": False}
+NO_SCHEMA = refused(None, None, "This response_format type is unavailable now")
+NO_JSON = refused("response_format", None, "json_object response format is not supported for model: m", 405)
+
+
+@pytest.mark.parametrize("how", HOWS)
+def test_the_next_best_means_for_a_schema(server, how):
+    """Where schemas are refused JSON mode is asked for, where that is refused too words; and that is remembered."""
+    model = registry_of(server).parse("box/m")
+    server.add(NO_SCHEMA, Reply('{"a": "b"}'))
+    response = ask(model, how, schema=SCHEMA)
+    assert response.parsed == {"a": "b"}
+    assert [body["response_format"]["type"] for body in bodies(server)] == ["json_schema", "json_object"]
+    assert response.warnings == ("schema: asked for in JSON mode and in words, for the target does not enforce it",)
+    assert [attempt.outcome for attempt in response.attempts] == ["answered"]
+
+    server.add(NO_JSON, Reply('```json\n{"a": "c"}\n```'))
+    response = ask(model, how, schema=SCHEMA)
+    assert response.parsed == {"a": "c"}
+    assert [body.get("response_format") for body in bodies(server)[2:]] == [{"type": "json_object"}, None]
+    assert response.warnings == ("schema: asked for in words, for the target does not enforce it",)
+
+    server.add(Reply('{"a": "d"}'), Reply("Fine."))
+    assert ask(model, how, schema=SCHEMA).parsed == {"a": "d"}
+    assert ask(model, how).warnings == ()
+    assert len(server.requests) == 6
+
+
+@pytest.mark.parametrize("how", HOWS)
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        refused("response_format", "invalid_json_schema", "Invalid schema for response_format 'answer': too deep"),
+        refused(None, None, "Unable to generate parser for this template.", 500),
+    ],
+    ids=["OpenAI", "llama-server"],
+)
+def test_a_schema_that_is_refused_is_said(server, how, refusal):
+    """A server that takes schemas, but not this one, is asked in words this once."""
+    model = registry_of(server).parse("box/m")
+    server.add(refusal, Reply('{"a": "b"}'), Reply('{"a": "b"}'))
+    response = ask(model, how, schema=SCHEMA)
+    assert (response.parsed, len(response.warnings)) == ({"a": "b"}, 1)
+    assert response.warnings[0].startswith("schema: asked for in words")
+    assert ask(model, how, schema=SCHEMA).warnings == ()
+    assert ["response_format" in body for body in bodies(server)] == [True, False, True]
+
+
+def test_a_format_of_the_callers_own_is_never_mended(server):
+    """What `extra` asks for is sent as it is, and its refusal is the caller's to know."""
+    server.add(NO_SCHEMA)
+    with pytest.raises(APIError) as caught:
+        ask(registry_of(server).parse("box/m"), "generate", extra={"response_format": {"type": "json_schema"}})
+    assert len(server.requests) == 1
+    assert classify(caught.value) is ErrorKind.UNSUPPORTED
+
+
 NOT_MENDED = [
     refused("messages"),
     refused("tools"),
-    refused("response_format"),
     refused("model"),
     refused(
         None, "invalid_value", "Invalid 'temperature': decimal above maximum value. Expected a value <= 2, but got 5."

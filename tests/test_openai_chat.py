@@ -638,43 +638,80 @@ def test_reasoning(reasoning, official, lookalike):
 
 
 CLOSED = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"], "additionalProperties": False}
+LOOSE = {**CLOSED, "required": []}
+OPEN = {"type": "object", "properties": {"a": {"type": "string"}}}
 SCHEMAS = [
-    (CLOSED, True),
-    ({**CLOSED, "properties": {"a": CLOSED}}, True),
-    ({**CLOSED, "properties": {"a": {"type": "array", "items": CLOSED}}}, True),
-    ({**CLOSED, "properties": {"a": {"$ref": "#/$defs/A"}}, "$defs": {"A": CLOSED}}, True),
-    ({**CLOSED, "properties": {"a": {"anyOf": [CLOSED, {"type": "null"}]}}}, True),
-    ({"type": "object", "properties": {}, "required": [], "additionalProperties": False}, True),
-    ({**CLOSED, "required": []}, False),
-    ({**CLOSED, "additionalProperties": True}, False),
-    ({name: value for name, value in CLOSED.items() if name != "additionalProperties"}, False),
-    ({**CLOSED, "properties": {"a": {"type": "object"}}}, False),
-    ({**CLOSED, "properties": {"a": {"type": "array", "items": {"type": "object"}}}}, False),
-    ({**CLOSED, "properties": {"a": {"$ref": "#/$defs/A"}}, "$defs": {"A": {"type": "object"}}}, False),
-    ({**CLOSED, "properties": {"a": {"anyOf": [{"type": "object"}, {"type": "null"}]}}}, False),
-    ({"type": "array", "items": CLOSED}, False),
-    ({"anyOf": [CLOSED]}, False),
-    ({}, False),
+    (CLOSED, CLOSED, True),
+    (LOOSE, {**CLOSED, "properties": {"a": {"anyOf": [{"type": "string"}, {"type": "null"}]}}}, True),
+    (OPEN, OPEN, False),
+    ({"type": "array", "items": CLOSED}, {"type": "array", "items": CLOSED}, False),
 ]
 
 
-@pytest.mark.parametrize(("schema", "strict"), SCHEMAS, ids=[json.dumps(row[0])[:60] for row in SCHEMAS])
-def test_a_schema_is_strict_where_it_keeps_the_rules(schema, strict):
-    """The schema goes as it is; `strict` is said only where it keeps strict mode's rules, else it is a 400."""
-    sent = wire.encode(Request("Hi", schema=schema), "m", OFFICIAL)["response_format"]
-    assert sent == {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema, "strict": strict}}
+@pytest.mark.parametrize("quirks", [OFFICIAL, LOOKALIKE], ids=["official", "lookalike"])
+@pytest.mark.parametrize(("schema", "sent", "strict"), SCHEMAS, ids=[json.dumps(row[0])[:60] for row in SCHEMAS])
+def test_a_schema_is_strict_where_it_can_be(schema, sent, strict, quirks):
+    """The schema goes in the strict form; what has none goes as it is, and `strict` is not said, else it is a 400."""
+    request = Request("Hi", schema=schema)
+    body = wire.encode(request, "m", quirks)
+    named = {"name": "answer", "schema": sent, "strict": strict}
+    assert body["response_format"] == {"type": "json_schema", "json_schema": named}
+    assert [message["role"] for message in body["messages"]] == ["user"]
+    assert told_of(wire, request, quirks) == ()
+
+
+def test_the_schemas_of_tools_stay():
+    """Nothing is said of `strict` beside a tool, and its schema goes as it is."""
+    body = wire.encode(Request("Hi", tools=[Tool("f", "", LOOSE)]), "m", OFFICIAL)
+    assert body["tools"] == [{"type": "function", "function": {"name": "f", "parameters": LOOSE}}]
+
+
+def means(*refused):
+    """What is left to ask for an answer that follows a schema, when this was refused: (format, what is told of it)."""
+    quirks = wire.Quirks(remedies={f"response_format={one}": instead for one, instead in refused})
+    return lambda schema: (
+        wire.encode(Request("Hi", schema=schema), "m", quirks),
+        told_of(wire, Request("Hi", schema=schema), quirks),
+    )
+
+
+TO_JSON_MODE = ("json_schema", "response_format=json_object")
+IN_WORDS = ("schema: asked for in words, for the target does not enforce it",)
+
+
+def test_json_mode():
+    """Where schemas are not taken, JSON is, and the system prompt says which; the word itself has to stand there."""
+    body, told = means(TO_JSON_MODE)(CLOSED)
+    assert body["response_format"] == {"type": "json_object"}
+    assert told == ("schema: asked for in JSON mode and in words, for the target does not enforce it",)
+    assert body["messages"][0]["role"] == "system"
+    words = body["messages"][0]["content"]
+    assert "json" in words.lower()
+    assert json.loads(words.splitlines()[-1]) == CLOSED  # as it was given: words need no strict form
 
 
 @pytest.mark.parametrize(
-    ("title", "name"),
-    [("City", "City"), ("The city & more!", "The_city_more_"), ("x" * 99, "x" * 64), ("", "answer"), (7, "answer")],
+    ("refused", "schema"),
+    [
+        ([TO_JSON_MODE, ("json_object", None)], CLOSED),
+        ([("json_schema", None)], CLOSED),
+        ([TO_JSON_MODE], {"type": "array", "items": CLOSED}),
+    ],
+    ids=["both refused", "this schema refused", "no object, which is all that JSON mode gives"],
 )
-def test_a_schema_has_a_name_that_can_be_sent(title, name):
-    """The name is the schema's title, of the characters that names may have."""
-    assert (
-        wire.encode(Request("Hi", schema={"title": title}), "m", OFFICIAL)["response_format"]["json_schema"]["name"]
-        == name
-    )
+def test_words_alone(refused, schema):
+    """The last means is to say it."""
+    body, told = means(*refused)(schema)
+    assert "response_format" not in body
+    assert json.loads(body["messages"][0]["content"].splitlines()[-1]) == schema
+    assert told == IN_WORDS
+
+
+def test_a_model_that_follows_no_schema_is_not_told_of_it_unasked():
+    """What was learned of schemas changes nothing where none is asked for."""
+    body, told = means(TO_JSON_MODE)(None)
+    assert (body["messages"], told) == ([{"role": "user", "content": "Hi"}], ())
+    assert "response_format" not in body
 
 
 ODD_SCHEMAS = [
@@ -695,13 +732,6 @@ def test_an_odd_schema_makes_no_foreign_exception(schema):
     except MajordomoError:
         return
     assert body["response_format"]["json_schema"]["strict"] is False
-
-
-@pytest.mark.parametrize("schema", [True, "object", [CLOSED]])
-def test_what_is_no_schema_is_refused(schema):
-    """Only a dict is a JSON Schema here."""
-    with pytest.raises(UnsupportedError):
-        wire.encode(Request("Hi", schema=schema), "m", OFFICIAL)
 
 
 @pytest.mark.parametrize(
@@ -761,6 +791,11 @@ REMEDIES = [
     *[(name, {"reasoning_effort": "low", "tools": []}, None) for name in SAMPLES.refused if "-route-" in name],
     ("openai-error-400-context-length.json", {"messages": []}, None),
     ("openai-error-400-schema.json", {"response_format": {}}, None),
+    (
+        "openai-error-400-schema.json",
+        {"response_format": {"type": "json_schema"}},
+        ("response_format=json_schema", None, False),
+    ),
     ("llama-cpp-error-400-tool-choice.json", {"tool_choice": "x"}, None),
     ("compat-fastapi-422.json", {"messages": []}, None),
     ("openai-error-500.json", {"temperature": 1}, None),
@@ -793,6 +828,102 @@ def test_remedy_by_words(message, mended):
     body = {"temperature": 5, "max_completion_tokens": 9, "stop": ["a"] * 5}
     found, code, param, _ = wire.read_error(400, json.dumps({"error": {"message": message}}))
     assert wire.remedy(APIError(400, found, code, param=param), body, LOOKALIKE) == (mended and Remedy(*mended))
+
+
+# What servers say of `response_format`: the status, the words, and whether they are about this schema alone.
+FORMATS = [
+    (400, "This response_format type is unavailable now", False),  # DeepSeek
+    (
+        422,
+        "Failed to deserialize the JSON body into the target type: response_format: response_format.type `json_schema`"
+        " is unavailable now at line 1 column 1193",
+        False,
+    ),
+    (
+        400,
+        "Invalid parameter: 'response_format' of type 'json_schema' is not supported with this model. Learn more about"
+        " supported models at the Structured Outputs guide: https://platform.openai.com/docs/guides/structured-outputs",
+        False,
+    ),
+    (
+        400,
+        "This model does not support response format `json_schema`. See supported models at https://x",
+        False,
+    ),  # Groq
+    (400, "Unsupported parameter: 'response_format' is not supported with this model.", False),
+    (400, "The response_format parameter is unsupported at the moment. Leave it unset.", False),  # xAI
+    (405, "json_schema response format is not supported for model: x", False),  # DeepInfra
+    (
+        400,
+        "The parameter `response_format.type` specified in the request are not valid: invalid value: `json_schema`,"
+        " supported values are: `json_object` and `text`.",
+        False,
+    ),  # Volcengine
+    (
+        400,
+        "response_format value as json_schema is enabled only for api versions 2024-08-01-preview and later",
+        False,
+    ),  # Azure
+    (422, "response_format.type: Input should be 'text' or 'json_object'", False),
+    (400, "Invalid schema for response_format 'x': In context=(), 'oneOf' is not permitted.", True),
+    (400, "invalid JSON schema for response_format: 'x': /required: `required` is required", True),  # Groq
+    (400, "Failed to parse grammar", True),  # llama-server
+    (400, "Failed to initialize samplers: failed to parse grammar", True),
+    (500, "Unable to generate parser for this template. Automatic parser generation failed: x", True),
+    (400, "The provided JSON schema contains features not supported by xgrammar.", True),  # vLLM
+    (400, "The specified schema produces a constraint that has too many states for serving.", True),  # Gemini
+]
+
+
+@pytest.mark.parametrize(("status", "message", "this"), FORMATS, ids=[row[1][:60] for row in FORMATS])
+def test_remedy_of_a_schema(status, message, this):
+    """Who takes no schema is asked in JSON mode from now on; who does not take this one, in words, this time."""
+    found, code, param, _ = wire.read_error(status, json.dumps({"error": {"message": message}}))
+    error = APIError(status, found, code, param=param)
+    asked = {"response_format": {"type": "json_schema", "json_schema": {}}}
+    said = "response_format=json_schema"
+    expected = Remedy(said, None, False) if this else Remedy(said, "response_format=json_object")
+    assert wire.remedy(error, asked, LOOKALIKE) == expected
+    assert wire.remedy(error, asked, wire.Quirks(remedies={said: None})) is None
+    for other in ({}, {"response_format": {"type": "text"}}, {"response_format": 7}):
+        assert wire.remedy(error, other, LOOKALIKE) is None
+    assert classify(error) is (ErrorKind.INVALID if this else ErrorKind.UNSUPPORTED)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "'response_format.type' must be 'json_schema' or 'text'",
+        "Invalid parameter: 'response_format' of type 'json_object' is not supported with this model.",
+        "json_object response format is not supported for model: x",
+        "This response_format type is unavailable now",
+    ],
+)
+def test_remedy_of_json_mode(message):
+    """Where that is refused too, words are left."""
+    found, code, param, _ = wire.read_error(400, json.dumps({"error": {"message": message}}))
+    error = APIError(400, found, code, param=param)
+    asked = {"response_format": {"type": "json_object"}}
+    assert wire.remedy(error, asked, LOOKALIKE) == Remedy("response_format=json_object", None)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Your prompt says: This model does not support response format `json_schema`. Which is harmful content that "
+        "this service does not like",
+        "The prompt 'this response_format type is unavailable now, and this goes on for quite a while, with words and "
+        "words, until the end of the line' is too long",
+        "Prompt rejected: \"Invalid schema for response_format 'x'\"",
+        "'messages' must contain the word 'json' in some form, to use 'response_format' of type 'json_object'.",
+        "Invalid type for 'response_format': expected an object, but got a string instead.",
+    ],
+)
+def test_words_about_other_matters_teach_nothing_of_schemas(message):
+    """A prompt that a server quotes, and a mistake of the caller's, are no news about the model."""
+    found, code, param, _ = wire.read_error(400, json.dumps({"error": {"message": message}}))
+    asked = {"response_format": {"type": "json_schema", "json_schema": {}}}
+    assert wire.remedy(APIError(400, found, code, param=param), asked, LOOKALIKE) is None
 
 
 def test_remedy_of_fastapi():

@@ -497,12 +497,32 @@ def test_strict_is_always_said():
 
 
 def test_schema():
-    """Name and schema stand beside the type; what is no schema is refused before anything is sent."""
-    for schema, strict in ((CLOSED, True), (OPEN, False)):
+    """Name and schema stand beside the type; the schema is strict where it can be made so."""
+    loose = {**CLOSED, "required": []}
+    nullable = {**CLOSED, "properties": {"a": {"anyOf": [{"type": "string"}, {"type": "null"}]}}}
+    for schema, sent, strict in ((CLOSED, CLOSED, True), (loose, nullable, True), (OPEN, OPEN, False)):
         body = wire.encode(Request("Hi", schema=schema), "m", OFFICIAL)
-        assert body["text"] == {"format": {"type": "json_schema", "name": "answer", "schema": schema, "strict": strict}}
-    with pytest.raises(UnsupportedError):
-        wire.encode(Request("Hi", schema=[]), "m", OFFICIAL)
+        assert body["text"] == {"format": {"type": "json_schema", "name": "answer", "schema": sent, "strict": strict}}
+        assert "instructions" not in body
+
+
+def test_the_schemas_of_tools_stay():
+    """A tool's arguments may be left out as before: its schema is not made strict, and one that says more is not."""
+    for schema in ({**CLOSED, "required": []}, {**CLOSED, "properties": {"a": {"type": "string", "minLength": 1}}}):
+        (tool,) = wire.encode(Request("Hi", tools=[Tool("f", "", schema)]), "m", OFFICIAL)["tools"]
+        assert (tool["parameters"], tool["strict"]) == (schema, False)
+
+
+def test_a_schema_in_words():
+    """A server that takes no schema reads it in the system prompt."""
+    request = Request("Hi", schema=CLOSED, system="Be brief.")
+    quirks = learned(**{"text.format": None})
+    body = wire.encode(request, "m", quirks)
+    assert "text" not in body
+    assert body["instructions"].startswith("Be brief.\n\n")
+    assert json.loads(body["instructions"].splitlines()[-1]) == CLOSED
+    assert told_of(wire, request, quirks) == ("schema: asked for in words, for the target does not enforce it",)
+    assert told_of(wire, Request("Hi"), quirks) == ()
 
 
 @pytest.mark.parametrize(
@@ -678,6 +698,45 @@ def test_remedies_by_words():
         text, code, param, _ = wire.read_error(400, json.dumps(payload))
         found = wire.remedy(APIError(400, text, code, param=param), body_of(), TAKES_ALL)
         assert (found and (found.said, found.instead)) == expect, payload
+
+
+# What is said of a schema: the words, the code, the parameter, and whether that holds for other schemas too.
+FORMATS = [
+    (
+        "Invalid parameter: 'text.format' of type 'json_schema' is not supported with model version `m`.",
+        None,
+        None,
+        True,
+    ),
+    ("Unsupported parameter: 'text.format' is not supported with this model.", None, "text.format", True),
+    ("Unknown parameter: 'text'.", "unknown_parameter", "text", True),
+    (
+        "Invalid schema for response_format 'x': In context=(), 'oneOf' is not permitted.",
+        "invalid_json_schema",
+        "text.format.schema",
+        False,
+    ),
+]
+
+
+@pytest.mark.parametrize(("message", "code", "param", "lasting"), FORMATS, ids=[row[0][:40] for row in FORMATS])
+def test_remedy_of_a_schema(message, code, param, lasting):
+    """A model that takes no schema is asked in words from now on, one that does not take this one, this time."""
+    payload = {"error": {"message": message, "code": code, "param": param}}
+    text, code, param, _ = wire.read_error(400, json.dumps(payload))
+    error = APIError(400, text, code, param=param)
+    asked = wire.encode(Request("Hi", schema=CLOSED), "m", TAKES_ALL)
+    found = wire.remedy(error, asked, TAKES_ALL)
+    assert (found.said, found.instead, found.lasting) == ("text.format", None, lasting)
+    assert wire.remedy(error, asked, learned(**{"text.format": None})) is None
+    assert wire.remedy(error, body_of(), TAKES_ALL) is None
+
+
+def test_words_about_other_matters_teach_nothing_of_schemas():
+    """How verbose a model is to be stands beside the schema, and is the caller's alone."""
+    asked = wire.encode(Request("Hi", schema=CLOSED, extra={"text": {"verbosity": "low"}}), "m", TAKES_ALL)
+    error = APIError(400, "Unsupported parameter: 'text.verbosity'", "unsupported_parameter", param="text.verbosity")
+    assert wire.remedy(error, asked, TAKES_ALL) is None
 
 
 def learned(**remedies):

@@ -60,7 +60,13 @@ _LLAMA_SWAP = Scheme(
     "llamaswap.LlamaSwap",
     strip=("/v1/chat/completions", "/v1"),
     timeout=LOCAL_TIMEOUT,
-    quirks={"token_limit": "max_tokens", "loading_state": True, "thinking_switch": True, "sd_extra_args": True},
+    quirks={
+        "token_limit": "max_tokens",
+        "loading_state": True,
+        "thinking_switch": True,
+        "strict_schemas": False,
+        "sd_extra_args": True,
+    },
     builtin=False,
 )
 

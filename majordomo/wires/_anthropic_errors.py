@@ -92,6 +92,7 @@ _TEACH = (
     (r"output_config\.format\.", "schema", "schema", False),  # something within it
     (r"output_config(?:\.format)?:" + _NO_INPUT, "schema", "schema", True),
     (r".{0,60}structured outputs?\b" + _NOT, "schema", "schema", True),
+    (r"tools\.0\.(?:\w+\.)?input_schema", "answer", "answer", False),
     (r"\W?temperature\W{1,5}and\W{1,5}top_p\b.{0,20}cannot both", "top_p", "temperature+top_p", True),
     (r"\W?temperature\b.{0,20}may only be set to 1", "temperature", "temperature", False),
     (r"\W?temperature\b" + _NOT, "temperature", "temperature", True),
@@ -120,6 +121,8 @@ def _sent(body: dict[str, Any], about: str) -> Any:
         return output.get("format") if isinstance(output, dict) else None
     if about == "tool_choice":
         return isinstance(choice, dict) and choice.get("type") in ("any", "tool")
+    if about == "answer":  # asked for as a tool's arguments: what else says that there is to be one call?
+        return isinstance(choice, dict) and "disable_parallel_tool_use" in choice
     if about == "thinking":
         thinking = body.get("thinking")
         return thinking.get("type") if isinstance(thinking, dict) else None

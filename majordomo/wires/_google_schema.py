@@ -7,7 +7,7 @@ the model reads it.
 
 from __future__ import annotations
 
-from ._schema import described, mapped, modern
+from ._schema import TELLING, alone, described, escaped, mapped, modern, once_for_types
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,41 +40,14 @@ _KNOWN = frozenset(
         "propertyOrdering",
     )
 )
-# Keywords that say what a value may be; all others are notes for readers, and left out.
-_TELLING = frozenset(
-    (
-        "allOf",
-        "const",
-        "contains",
-        "default",
-        "dependentRequired",
-        "dependentSchemas",
-        "else",
-        "exclusiveMaximum",
-        "exclusiveMinimum",
-        "if",
-        "maxContains",
-        "maxLength",
-        "maxProperties",
-        "minContains",
-        "minLength",
-        "minProperties",
-        "multipleOf",
-        "not",
-        "pattern",
-        "patternProperties",
-        "propertyNames",
-        "then",
-        "unevaluatedItems",
-        "unevaluatedProperties",
-        "uniqueItems",
-    )
-)
+_TOLD = TELLING - _KNOWN
 
 
+@once_for_types
 def adapted(schema: Any) -> Any:
     """A copy of a schema in the keywords that Gemini knows."""
-    return mapped(schema, _node)
+    taken = mapped(schema, _node)
+    return _unrollable(taken) if isinstance(taken, dict) else taken
 
 
 def takes_nothing(schema: Node) -> bool:
@@ -89,12 +62,8 @@ def _node(node: Node) -> Node:
     if "const" in node and "enum" not in node:
         node["enum"] = [node.pop("const")]
     node = _listed(node)
-    node = described(node, [name for name in node if name in _TELLING])
-    node = {name: value for name, value in node.items() if name in _KNOWN}
-    if "$ref" in node and not all(name.startswith("$") for name in node):
-        node = described(node, ["anyOf"])
-        node["anyOf"] = [{"$ref": node.pop("$ref")}]  # beside a reference nothing else may stand
-    return node
+    node = described(node, [name for name in node if name in _TOLD])
+    return alone({name: value for name, value in node.items() if name in _KNOWN})
 
 
 def _listed(node: Node) -> Node:
@@ -116,3 +85,67 @@ def _listed(node: Node) -> Node:
     del node["enum"]
     node["anyOf"] = [{**typed, "enum": plain}, {"type": "null"}]
     return node
+
+
+_ROOT = "#"
+_DEFINITIONS = "#/$defs/"
+
+
+def _unrollable(schema: Node) -> Node:
+    """A schema that leads back into itself only through properties that are not required, as Gemini wants it."""
+    root = {name: value for name, value in schema.items() if name != "$defs"}
+    definitions = schema.get("$defs")
+    places: dict[str, Any] = {_ROOT: root}
+    if isinstance(definitions, dict):
+        places.update({_DEFINITIONS + escaped(name): inner for name, inner in definitions.items()})
+    leads = {place: _references(inner) for place, inner in places.items()}
+    circular = {place: back for place in places for back in [_leading_to(place, leads)] if place in back}
+    if not circular:
+        return schema
+    loosened = {place: _loosened(inner, circular.get(place, set())) for place, inner in places.items()}
+    found: Node = loosened.pop(_ROOT)
+    if isinstance(definitions, dict):
+        found["$defs"] = dict(zip(definitions, loosened.values()))
+    return found
+
+
+def _references(schema: Any) -> set[str]:
+    """The places that a schema refers to: definitions, or the root for what is within it."""
+    found = set()
+
+    def look(node: Node) -> Node:
+        reference = node.get("$ref")
+        if isinstance(reference, str):
+            named = reference.startswith(_DEFINITIONS)
+            found.add("/".join(reference.split("/")[:3]) if named else _ROOT)
+        return node
+
+    mapped(schema, look)
+    return found
+
+
+def _leading_to(place: str, leads: dict[str, set[str]]) -> set[str]:
+    """The places from which references lead to one; itself is among them if it is recursive."""
+    found: set[str] = set()
+    new = {place}
+    while new:
+        new = {other for other, led in leads.items() if led & new} - found
+        found |= new
+    return found
+
+
+def _loosened(schema: Any, back: set[str]) -> Any:
+    """A definition in which no property is required that leads back into it. back: the places that do."""
+
+    def loosen(node: Node) -> Node:
+        required, properties = node.get("required"), node.get("properties")
+        if not isinstance(required, list) or not isinstance(properties, dict):
+            return node
+        circular = [name for name in required if isinstance(name, str) and _references(properties.get(name)) & back]
+        if not circular:
+            return node
+        node = described({**node, "required": circular}, ["required"])
+        kept = [name for name in required if name not in circular]
+        return {**node, "required": kept} if kept else node
+
+    return mapped(schema, loosen) if back else schema

@@ -92,6 +92,34 @@ _PATTERNS = (
     ((400, 404), r"(function tools with|this model is only supported in).{0,200}v1/responses", "responses_only"),
     ((400, 404), r".{0,20}is not a chat model", "not_a_chat_model"),
     ((400,), r"function tools with", "tools_not_supported"),
+    # what an answer is to look like: OpenAI; DeepSeek, of 2025 and later; Groq; LM Studio and FastAPI's; Volcengine;
+    # DeepInfra; Azure, xAI and others
+    ((400,), r"invalid parameter: '(response_format|text\.format)' .{0,60}not supported", "schema_not_supported"),
+    (
+        (400, 422),
+        r"(\[\w+\] )?(failed to deserialize [\w ]{0,50}: )?(response_format: )?"
+        r"(this response_format type|response_format\.type `\w+`) is unavailable",
+        "schema_not_supported",
+    ),
+    ((400, 422), r"(this|the) model does not support response[ _]format", "schema_not_supported"),
+    ((400, 422), r"['`]?response_format\.type['`]?(: input should| must) be", "schema_not_supported"),
+    ((400,), r"the parameter `response_format(\.type)?` specified .{0,30}not valid", "schema_not_supported"),
+    ((400, 405, 422), r"json_\w+ response format is not supported", "schema_not_supported"),
+    (
+        (400, 422),
+        r"(unsupported parameter: |the )?['`]?response_format\b.{0,40} is (not supported|unsupported|enabled only)",
+        "schema_not_supported",
+    ),
+    # ...and this schema alone: OpenAI and Groq; llama-server; vLLM; Gemini
+    ((400,), r"invalid (json )?schema for response_format", "invalid_json_schema"),
+    (
+        (400,),
+        r"(failed to initialize samplers: )?failed to parse grammar|unable to generate parser",
+        "invalid_json_schema",
+    ),
+    ((400,), r"the provided json schema contains|failed to transform json schema", "invalid_json_schema"),
+    ((400,), r"(invalid )?grammar (error|specification)", "invalid_json_schema"),
+    ((400,), r"(the specified|a) schema\b.{0,80}(too many states|nesting depth)", "invalid_json_schema"),
     ((400,), r".{0,80}does not support (tools|function calling)", "tools_not_supported"),
     ((400, 404, 500), r".{0,80}(image input is not supported|does not support (image|vision))", "images_not_supported"),
     ((404,), r".{0,60}no endpoints found that support image input", "images_not_supported"),  # OpenRouter

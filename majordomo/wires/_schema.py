@@ -6,11 +6,12 @@ Loaded with the first request that has tools or a schema which must be changed.
 
 from __future__ import annotations
 
-import re
+from functools import lru_cache
 
 from .. import _json
+from .._loading import loading
+from .._validation import referred
 from ..errors import ConfigError, UnsupportedError
-from ._shared import text_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +27,40 @@ _NAMED = ("properties", "$defs", "definitions", "patternProperties", "dependentS
 _DEEPEST = 100
 _MOST_REFERENCES = 10_000
 _ENDLESS = "the schema is nested too deeply, or holds itself"
+
+# Keywords that say what a value may be, beside those that all servers know; all others are
+# notes for readers. Source: JSON Schema 2020-12.
+TELLING = frozenset(
+    (
+        "allOf",
+        "const",
+        "contains",
+        "default",
+        "dependentRequired",
+        "dependentSchemas",
+        "else",
+        "exclusiveMaximum",
+        "exclusiveMinimum",
+        "if",
+        "maxContains",
+        "maxLength",
+        "maxProperties",
+        "minContains",
+        "minLength",
+        "minProperties",
+        "multipleOf",
+        "not",
+        "oneOf",
+        "pattern",
+        "patternProperties",
+        "prefixItems",
+        "propertyNames",
+        "then",
+        "unevaluatedItems",
+        "unevaluatedProperties",
+        "uniqueItems",
+    )
+)
 
 
 def _members(node: Node, each: Callable[[Any], Any]) -> Node:
@@ -84,7 +119,10 @@ class _Inliner:
             self._left -= 1
             if not self._left:
                 raise ConfigError("the schema holds too many references")
-            named = self.inlined(self._found(reference), (*path, reference), depth + 1)
+            found = referred(self._root, reference)
+            if found is None:
+                raise UnsupportedError("the schema refers to something that is not in it")
+            named = self.inlined(found, (*path, reference), depth + 1)
             beside = {name: value for name, value in schema.items() if name != "$ref"}
             more = self._inside(beside, path, depth)
             return {**named, **more} if isinstance(named, dict) else named
@@ -94,17 +132,10 @@ class _Inliner:
         kept = {name: value for name, value in node.items() if name not in ("$defs", "definitions")}
         return _members(kept, lambda inner: self.inlined(inner, path, depth + 1))
 
-    def _found(self, reference: str) -> Any:
-        """What a reference names: `#`, or `#/` and a path from the root."""
-        place = self._root if reference == "#" or reference.startswith("#/") else None
-        for step in reference[2:].split("/") if reference != "#" else ():
-            if isinstance(place, list) and step.isdigit():
-                place = dict(enumerate(place)).get(int(step[:6]))
-            else:
-                place = place.get(step.replace("~1", "/").replace("~0", "~")) if isinstance(place, dict) else None
-        if place is None:
-            raise UnsupportedError("the schema refers to something that is not in it")
-        return place
+
+def escaped(name: str) -> str:
+    """A name as a step of a reference."""
+    return name.replace("~", "~0").replace("/", "~1")
 
 
 def modern(node: Node) -> Node:
@@ -174,47 +205,80 @@ def described(node: Node, names: Iterable[str]) -> Node:
     return node
 
 
+def alone(node: Node) -> Node:
+    """A node whose reference has nothing beside it: the rest moves to an `anyOf` around it."""
+    if "$ref" in node and not all(name.startswith("$") for name in node):
+        node = described(node, ["anyOf"])
+        node["anyOf"] = [{"$ref": node.pop("$ref")}]
+    return node
+
+
+def untupled(node: Node) -> Node:
+    """A node whose tuple is a list of whatever its members may be; which one stands where is said in words."""
+    members, rest = node.get("prefixItems"), node.get("items")
+    if not isinstance(members, list) or not all(isinstance(member, dict) for member in members):
+        return node
+    node = described({name: value for name, value in node.items() if name != "items"}, ["prefixItems"])
+    most = node.get("maxItems")
+    if rest is False or (isinstance(most, int) and most <= len(members)):
+        node.setdefault("maxItems", len(members))
+    elif isinstance(rest, dict):
+        members = [*members, rest]
+    else:
+        return node  # behind the members may stand anything
+    kinds = [member for at, member in enumerate(members) if member not in members[:at]]
+    node["items"] = kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
+    return node
+
+
+def simplified(schema: Node) -> Node:
+    """A copy of a schema in fewer words for nearly the same: see `untupled` and `modern`."""
+    found: Node = mapped(schema, lambda node: modern(untupled(node)))
+    return found
+
+
 def checked(schema: Any) -> Node:
-    """A schema, if it is a dict (else UnsupportedError) that has an end (else ConfigError)."""
-    if not isinstance(schema, dict):
-        raise UnsupportedError(f"schema is a JSON Schema as a dict, not {type(schema).__name__}")
-    mapped(schema, lambda node: node)
-    return schema
+    """A schema as a dict, made of the type that it is given as.
+
+    Raises UnsupportedError for what is neither, ConfigError for a dict that has no end.
+    """
+    if isinstance(schema, dict):
+        mapped(schema, lambda node: node)
+        return schema
+    with loading:
+        from ..schema import json_schema
+
+    try:
+        return json_schema(schema)
+    except TypeError as exc:
+        raise UnsupportedError(f"schema is a JSON Schema as a dict, or a type that has one: {exc}") from None
+
+
+def once_for_types(make: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A function of a schema that may be a type: what is made of one is made once, for a type does not change."""
+
+    @lru_cache(maxsize=128)
+    def of_type(kind: Any) -> Any:
+        return make(checked(kind))
+
+    def found(schema: Any) -> Any:
+        if isinstance(schema, dict):
+            return make(schema)
+        return of_type(schema) if _is_hashable(schema) else make(checked(schema))
+
+    found.__doc__ = make.__doc__
+    return found
+
+
+def _is_hashable(value: Any) -> bool:
+    try:
+        hash(value)
+    except TypeError:  # a type that is annotated with a list, say
+        return False
+    return True
 
 
 def in_words(schema: Any) -> str:
     """An instruction to answer to a schema, for servers that cannot be made to."""
     text = _json.dumps(checked(schema), "the schema")
     return f"Answer with one JSON value and nothing around it. It must follow this JSON Schema:\n{text}"
-
-
-def named(schema: Any) -> Node:
-    """A schema as OpenAI's wires take it: with a name, from its title, and whether it is strict."""
-    name = re.sub(r"[^A-Za-z0-9_-]+", "_", text_of(checked(schema).get("title")))[:64] or "answer"
-    return {"name": name, "schema": schema, "strict": is_strict(schema)}
-
-
-def is_strict(schema: Any) -> bool:
-    """Whether a schema keeps the rules of OpenAI's strict mode: closed objects, every property required."""
-    strict = checked(schema).get("type") == "object"
-
-    def look(node: Node) -> Node:
-        nonlocal strict
-        strict = strict and _is_closed(node)
-        return node
-
-    mapped(schema, look)
-    return strict
-
-
-def _is_closed(node: Node) -> bool:
-    if node.get("type") != "object" and "properties" not in node:
-        return True
-    properties, required = node.get("properties", {}), node.get("required", [])
-    if (
-        not isinstance(properties, dict)
-        or not isinstance(required, list)
-        or node.get("additionalProperties") is not False
-    ):
-        return False
-    return all(isinstance(name, str) for name in required) and set(required) == set(properties)

@@ -22,6 +22,7 @@ from ._shared import (
     count_of,
     declared,
     instructed,
+    json_text,
     only_named,
     response_of,
     tell_level,
@@ -48,6 +49,7 @@ MAX_TOKENS = 20_000  # where nobody says a number, which must be said; the SDK w
 REDACTED = "redacted:"  # how the signature of thinking begins that came without a text of any kind
 NO_TEXT = "(no text)"
 GO_ON = "Continue."
+ANSWER = "majordomo_answer"  # the tool whose arguments are an answer to a schema; nobody else has one of this name
 
 
 def path(model: str, stream: bool) -> str:
@@ -169,25 +171,33 @@ class _Asked:
 
     def _hold_to(self, schema: Any) -> None:
         with loading:
-            from ._anthropic_schema import narrowed
+            from ._anthropic_schema import as_tool, narrowed
             from ._schema import checked, in_words
 
-        checked(schema)
-        taken = None
-        if self.quirks.schemas and "schema" not in self.quirks.remedies:
-            taken = narrowed(schema)
+        enforced = self.quirks.schemas and "schema" not in self.quirks.remedies
+        taken = narrowed(schema) if enforced else None
+        tool = as_tool(checked(schema), ANSWER) if taken is None and self._can_force_answer() else None
         if taken is not None:
             self.body["output_config"] = {"format": {"type": "json_schema", "schema": taken}}
-            return
-        self.words.append(in_words(schema))
-        self.told.append("schema: asked for in words, for the target does not enforce it")
+        elif tool is not None:
+            self.body.update(tool)
+            self.told.append("schema: asked for as the arguments of a tool, for the target does not enforce it")
+        else:
+            self.words.append(in_words(schema))
+            self.told.append("schema: asked for in words, for the target does not enforce it")
+
+    def _can_force_answer(self) -> bool:
+        """Whether a tool can be forced for nothing but its arguments: not beside others, and not while it thinks."""
+        request = self.request
+        alone = not request.tools and request.reasoning in (None, "off")
+        return alone and self._can_force() and "answer" not in self.quirks.remedies
 
     def _end_with_user(self) -> None:
         """An answer that was begun is gone on with by old models, and never one to a schema; others are told to."""
         last = self.turns[-1]
         if last.role == "user" or last.answers:
             return
-        if not self.quirks.prefill or "output_config" in self.body:
+        if not self.quirks.prefill or "output_config" in self.body or "tool_choice" in self.body:
             self.turns.append(Turn("user", [Text(GO_ON)]))
             self.told.append(f'messages: "{GO_ON}" added, for the target does not go on with what the assistant began')
         elif isinstance(last.parts[-1], Text):
@@ -432,6 +442,7 @@ class StreamDecoder:
         self._schema = schema
         self._growing = Growing()
         self._inputs: dict[int | None, Any] = {}  # of the calls that have begun: what came with the beginning
+        self._answer: dict[int | None, list[str]] = {}  # of calls that are no calls, see `ANSWER`: their arguments
         self._usage: dict[str, Any] = {}
         self._end: dict[str, Any] = {}
         self._raw: Any = None
@@ -496,6 +507,9 @@ class StreamDecoder:
         if kind == "tool_use":
             found = self._settle() if key in self._inputs else []  # a server that gives all calls one index
             self._inputs[key] = block.get("input")
+            if self._schema is not None and block.get("name") == ANSWER:
+                self._answer.setdefault(key, [])
+                return found
             return found + self._growing.call(key, block.get("id"), block.get("name"), None)
         return []
 
@@ -510,8 +524,16 @@ class StreamDecoder:
         piece = text_of(delta.get("partial_json"))
         if kind == "input_json_delta" and piece and key in self._inputs:
             self._inputs[key] = None
-            return self._growing.call(key, None, None, piece)
+            return self._argue(key, piece)
         return []
+
+    def _argue(self, key: int | None, arguments: Any) -> list[Delta]:
+        """The arguments of a call go on; they are text where they are the answer."""
+        if key not in self._answer:
+            return self._growing.call(key, None, None, arguments)
+        text = arguments if isinstance(arguments, str) else json_text(arguments)
+        self._answer[key].append(text)
+        return self._growing.say(text, key)
 
     def _sign(self, signature: str, key: int | None) -> None:
         if signature:
@@ -521,8 +543,8 @@ class StreamDecoder:
         """The arguments of calls that came with their beginning, and not in pieces."""
         found: list[Delta] = []
         for key, arguments in self._inputs.items():
-            if arguments not in (None, {}):
-                found += self._growing.call(key, None, None, arguments)
+            if arguments not in (None, {}) or (arguments == {} and key in self._answer):
+                found += self._argue(key, arguments)
         self._inputs = {}
         return found
 
@@ -546,10 +568,14 @@ class StreamDecoder:
         """The whole answer of a stream that has been closed."""
         parts = self._growing.parts()
         reason = _STOP_REASONS.get(text_of(self._end.get("stop_reason")), "other")
-        if reason in ("stop", "other") and any(isinstance(part, ToolCall) for part in parts):
+        calls = any(isinstance(part, ToolCall) for part in parts)
+        if calls and reason in ("stop", "other"):
             reason = "tool_calls"
+        elif self._answer and not calls and reason == "tool_calls":
+            reason = "stop"
+        answer = "".join([piece for pieces in self._answer.values() for piece in pieces]) if self._answer else None
         refusal = _refusal(_object(self._end, "stop_details")) if reason == "refusal" else ""
-        return response_of(parts, reason, _usage(self._usage), self._raw, self._schema, refusal)
+        return response_of(parts, reason, _usage(self._usage), self._raw, self._schema, refusal, answer)
 
 
 def _key(payload: dict[str, Any]) -> int | None:

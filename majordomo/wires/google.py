@@ -232,13 +232,13 @@ def _hold_to(config: dict[str, Any], request: Request, quirks: Quirks, told: lis
         return ""
     with loading:
         from ._google_schema import adapted
-        from ._schema import checked, in_words
+        from ._schema import in_words
 
-    schema = checked(request.schema)
     if "responseJsonSchema" in quirks.remedies or (request.tools and "responseJsonSchema=tools" in quirks.remedies):
         told.append("schema: asked for in words, for the target does not enforce it")
-        return in_words(schema)
-    config.update(responseMimeType="application/json", responseJsonSchema=adapted(schema))
+        return in_words(request.schema)
+    taken = adapted(request.schema)
+    config.update(responseMimeType="application/json", responseJsonSchema=taken)
     return ""
 
 

@@ -24,6 +24,7 @@ from ._shared import (
     instructed,
     only_named,
     response_of,
+    settled,
     split_think,
     tell_level,
     text_of,
@@ -78,8 +79,10 @@ class Quirks:
     `max_tokens`. loading_state: it may tell of a model being loaded in chunks that are
     no thinking (llama-swap). thinking_switch: it takes `chat_template_kwargs`.
     thinking_back: it wants its thinking back beside tool calls, be it empty (DeepSeek).
+    strict_schemas: it wants OpenAI's strict form of a schema (llama-server enforces more).
     remedies: what it does not take, learned from its errors: a parameter, or one value
-    of it (`"reasoning_effort=none"`) -> the name to send instead, None to leave it out.
+    of it (`"reasoning_effort=none"`) -> the name to send instead, None to leave it out; for
+    the types of `response_format` the type to ask for instead, None to ask in words.
     """
 
     official: bool = False
@@ -87,6 +90,7 @@ class Quirks:
     loading_state: bool = False
     thinking_switch: bool = False
     thinking_back: bool = False
+    strict_schemas: bool = True
     remedies: dict[str, str | None] = field(default_factory=dict)
 
 
@@ -106,10 +110,12 @@ def encode(
     told: list[str] | None = None,
 ) -> dict[str, Any]:
     """The body of a request; see `wires`."""
-    body: dict[str, Any] = {"model": model, "messages": _encode_messages(request, quirks, target)}
+    told = [] if told is None else told
+    wanted, words = _encode_schema(request.schema, quirks, told)
+    body: dict[str, Any] = {"model": model, "messages": _encode_messages(request, words, quirks, target)}
     _encode_tools(body, request, quirks)
-    if request.schema is not None:
-        body["response_format"] = _encode_schema(request.schema)
+    if wanted is not None:
+        body["response_format"] = wanted
     if request.reasoning is not None:
         body["reasoning_effort"] = (_EFFORT_OFFICIAL if quirks.official else _EFFORT)[request.reasoning]
         if quirks.thinking_switch and request.reasoning == "off":
@@ -129,10 +135,9 @@ def encode(
         if quirks.official:
             body["stream_options"]["include_obfuscation"] = False
     mended = _mend(body, quirks)
-    if told is not None:
-        told.extend(mended.values())
-        if request.reasoning is not None and "reasoning" not in mended:
-            tell_level(told, request.reasoning, body["reasoning_effort"])
+    told.extend(mended.values())
+    if request.reasoning is not None and "reasoning" not in mended:
+        tell_level(told, request.reasoning, body["reasoning_effort"])
     return merge(body, request.extra) if request.extra else body
 
 
@@ -151,9 +156,10 @@ def _mend(body: dict[str, Any], quirks: Quirks) -> dict[str, str]:
     return found
 
 
-def _encode_messages(request: Request, quirks: Quirks, target: str) -> list[dict[str, Any]]:
+def _encode_messages(request: Request, words: str, quirks: Quirks, target: str) -> list[dict[str, Any]]:
+    """The messages; words: what the system prompt says besides."""
     found: list[dict[str, Any]] = []
-    system = instructed(request)
+    system = instructed(request, words)
     if system:
         found.append({"role": "developer" if quirks.official else "system", "content": system})
     for turn in with_images_moved(arranged(request, target)):
@@ -212,11 +218,27 @@ def _encode_tools(body: dict[str, Any], request: Request, quirks: Quirks) -> Non
         body["tool_choice"] = {"type": "function", "function": {"name": choice}}
 
 
-def _encode_schema(schema: Any) -> dict[str, Any]:
-    with loading:
-        from ._schema import named
+_FORMAT = "response_format={}"  # the name of a remedy for one type of it
+_BY_SCHEMA, _JSON_MODE = _FORMAT.format("json_schema"), _FORMAT.format("json_object")
 
-    return {"type": "json_schema", "json_schema": named(schema)}
+
+def _encode_schema(schema: Any, quirks: Quirks, told: list[str]) -> tuple[dict[str, Any] | None, str]:
+    """(`response_format`, words that ask for the same where the server cannot be held to it)."""
+    if schema is None:
+        return None, ""
+    with loading:
+        from ._openai_schema import as_given, named
+        from ._schema import checked, in_words
+
+    sent = settled(_BY_SCHEMA, quirks.remedies)
+    if sent == _BY_SCHEMA:
+        described = (named if quirks.strict_schemas else as_given)(schema)
+        return {"type": "json_schema", "json_schema": described}, ""
+    if sent is None or checked(schema).get("type", "object") != "object":  # which is all that JSON mode gives
+        told.append("schema: asked for in words, for the target does not enforce it")
+        return None, in_words(schema)
+    told.append("schema: asked for in JSON mode and in words, for the target does not enforce it")
+    return {"type": "json_object"}, in_words(schema)
 
 
 # Source: openai-openapi, `finish_reason`; `function_call` is its older form.
@@ -454,12 +476,17 @@ def remedy(error: APIError, body: dict[str, Any], quirks: Quirks) -> Remedy | No
     None if the error is about something else, about what cannot be left out, or about
     what has been mended before.
     """
+    this = error.code == "invalid_json_schema" or (error.status == 500 and error.code == "invalid_request")
+    if this or error.code == "schema_not_supported":
+        return _mended_schema(body, quirks, lasting=not this)
     if error.status not in (400, 422):
         return None
     param = error.param if error.code in _UNSUPPORTED_CODES else None
     if param is None:
         told = re.match(_UNSUPPORTED, error.message, re.I)
         param = next((name for name in told.groups() if name), None) if told else None
+    if param == "response_format":
+        return _mended_schema(body, quirks)
     if param not in _OPTION or param not in body or param in quirks.remedies:
         return None
     if error.code == "unsupported_value" and param == "reasoning_effort":
@@ -467,3 +494,12 @@ def remedy(error: APIError, body: dict[str, Any], quirks: Quirks) -> Remedy | No
         return None if said in quirks.remedies else Remedy(said)
     instead = _OTHER_NAME.get(param)
     return Remedy(param, None if instead in body or instead in quirks.remedies else instead)
+
+
+def _mended_schema(body: dict[str, Any], quirks: Quirks, lasting: bool = True) -> Remedy | None:
+    """The next best means to have an answer follow a schema: JSON mode, then words; words where only this one fails."""
+    sent = body.get("response_format")
+    said = _FORMAT.format(sent.get("type") if isinstance(sent, dict) else None)
+    if said not in (_BY_SCHEMA, _JSON_MODE) or said in quirks.remedies:
+        return None
+    return Remedy(said, _JSON_MODE if lasting and said == _BY_SCHEMA else None, lasting)

@@ -97,12 +97,13 @@ def encode(
     """The body of a request; see `wires`."""
     told = [] if told is None else told
     body: dict[str, Any] = {"model": model, "store": False, "input": _encode_input(request, quirks, target)}
-    system = instructed(request)
+    wanted, words = _encode_schema(request.schema, quirks, told)
+    system = instructed(request, words)
     if system:
         body["instructions"] = system
     _encode_tools(body, request, quirks)
-    if request.schema is not None:
-        body["text"] = {"format": _encode_schema(request.schema)}
+    if wanted is not None:
+        body["text"] = {"format": wanted}
     body.update(_settings(request, quirks, told))
     if "input.reasoning" in quirks.remedies:
         told.append("messages: thinking left out, for the target does not take it back")
@@ -222,7 +223,7 @@ def _encode_tools(body: dict[str, Any], request: Request, quirks: Quirks) -> Non
     if not request.tools:
         return
     with loading:
-        from ._schema import is_strict
+        from ._openai_schema import is_strict
 
     # nobody knows whether llama-server, which takes a name, obeys it
     tools, choice = (request.tools, request.tool_choice) if quirks.official else only_named(request)
@@ -237,11 +238,22 @@ def _encode_tools(body: dict[str, Any], request: Request, quirks: Quirks) -> Non
         body["tool_choice"] = {"type": "function", "name": choice}
 
 
-def _encode_schema(schema: Any) -> dict[str, Any]:
-    with loading:
-        from ._schema import named
+def _encode_schema(schema: Any, quirks: Quirks, told: list[str]) -> tuple[dict[str, Any] | None, str]:
+    """(`text.format`, words that ask for the same where the server cannot be held to it).
 
-    return {"type": "json_schema", **named(schema)}
+    Nothing in between: JSON mode wants its word in an input message, where the system
+    prompt is none, and those models here that follow no schema do not have it either.
+    """
+    if schema is None:
+        return None, ""
+    with loading:
+        from ._openai_schema import named
+        from ._schema import in_words
+
+    if "text.format" in quirks.remedies:
+        told.append("schema: asked for in words, for the target does not enforce it")
+        return None, in_words(schema)
+    return {"type": "json_schema", **named(schema)}, ""
 
 
 def _settings(request: Request, quirks: Quirks, told: list[str]) -> dict[str, Any]:
@@ -336,6 +348,8 @@ _OPTIONAL = {
     **{name: name for name in ("temperature", "top_p", "max_output_tokens", "include", "stream_options", "reasoning")},
     "stream_options.include_obfuscation": "stream_options",
     "reasoning.summary": "reasoning.summary",
+    "text": "text.format",
+    "text.format": "text.format",
 }
 _UNTAKEN_CODES = ("unsupported_parameter", "unsupported_value", "unknown_parameter", "extra_forbidden")
 _UNTAKEN = r"(unsupported|unknown|unrecognized) (parameter|value)|.{0,80}\bnot supported|.{0,60}must be verified"
@@ -363,6 +377,9 @@ def remedy(error: APIError, body: dict[str, Any], quirks: Quirks) -> Remedy | No
 
 
 def _mended(error: APIError, body: dict[str, Any]) -> Remedy | None:
+    text = body.get("text")
+    if error.code in ("schema_not_supported", "invalid_json_schema") and isinstance(text, dict) and "format" in text:
+        return Remedy("text.format", lasting=error.code == "schema_not_supported")
     named = re.match(_NAMED, error.message, re.I)
     param = error.param or (named[1] if named else "")
     sent, _, inner = param.partition(".")
