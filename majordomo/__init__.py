@@ -55,6 +55,7 @@ _HOMES = {
         "user",
     ),
     "model": ("Done", "ImageModel", "Model", "Provider", "Stream", "TextDelta", "ThinkingDelta", "ToolCallDelta"),
+    "tools": ("Conversation", "run_tools", "stream_tools"),
     "registry": ("Registry", "parse", "parse_image", "register_alias", "register_provider", "register_scheme"),
 }
 _MODULES = ("media", "testing")
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
     from .llm import *
     from .model import *
     from .registry import *
+    from .tools import *
 
 
 def __getattr__(name: str) -> Any:

@@ -22,8 +22,12 @@ ROOT = HOME.parent
 # save for what is told here by name.
 FLOORS = (
     ("errors", "_frozen", "_loading"),
-    ("_json", "deadline", "_events", "_incoming", "dsn", "llm"),
-    ("imagegen", "_blot"),
+    ("_annotations", "_docstrings", "_json", "_mismatch", "_plain"),
+    ("_kinds", "_validation"),
+    ("_types",),
+    ("_signatures", "schema"),
+    ("deadline", "_events", "_incoming", "dsn", "llm"),
+    ("imagegen", "_blot", "_structured"),
     ("model", "wires._multipart"),
     ("wires._shared",),
     (
@@ -35,7 +39,13 @@ FLOORS = (
         "wires._growing",
         "wires._schema",
     ),
-    ("wires._anthropic_schema", "wires._google_remedies", "wires._google_schema", "wires._responses_answers"),
+    (
+        "wires._anthropic_schema",
+        "wires._google_remedies",
+        "wires._google_schema",
+        "wires._openai_schema",
+        "wires._responses_answers",
+    ),
     (
         "wires",
         "wires.anthropic",
@@ -53,7 +63,9 @@ FLOORS = (
     ("providers._drawing", "providers._openai_models"),
     ("providers.openai",),
     ("providers.anthropic", "providers.google", "providers.llamaswap", "providers.ollama", "providers"),
-    ("registry",),
+    ("_budget", "_tool_calls"),
+    ("_tool_loop",),
+    ("registry", "tools"),
     ("_fake.values", "_fake.rows"),
     ("_fake._common",),
     (
@@ -161,7 +173,7 @@ RESERVED = {
     "http.client": {"_connection", "_failures", "_http", "_incoming", "testing"},
     "PIL": {"media"},
     "logging": set(),  # looked up, never imported: see chain
-    "dataclasses": {"_frozen"},
+    "dataclasses": {"_frozen", "_plain", "_types", "demo"},
     "subprocess": set(),
     "asyncio": set(),
 }
