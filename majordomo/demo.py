@@ -10,11 +10,13 @@ import struct
 import sys
 import zlib
 from base64 import b64decode
+from dataclasses import dataclass
 
 from .errors import DeadlineError
-from .llm import Image, Tool, ToolCall, tool_result, user
+from .llm import Image, ToolCall, user
 from .registry import Registry
 from .testing import FakeServer, Reply, Status, dead_port, hang
+from .tools import run_tools
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +26,23 @@ if TYPE_CHECKING:
     from .testing import Seen
 
 SPEC = "box/qwen3:14b, cloud/gpt-demo"
-WEATHER = Tool("weather", "The weather of a city.", {"type": "object", "properties": {"city": {"type": "string"}}})
+
+
+@dataclass
+class City:
+    """A city as it is today."""
+
+    name: str
+    people: int
+
+
+def weather(city: City, days: int = 1) -> str:
+    """The weather of a city.
+
+    Args:
+        days: How many days ahead.
+    """
+    return f"{city.name}: rain for {days} days, 7 degrees"
 
 
 def run() -> None:
@@ -41,7 +59,8 @@ def run() -> None:
         _say(f"LLM_CAREFUL={SPEC} makes the alias 'careful'.\n")
         _failover(server, registry)
         _pictures(server, registry)
-        _tool_and_deadline(server, registry)
+        _types_and_tools(server, registry)
+        _deadline(server, registry)
 
 
 def _failover(server: FakeServer, registry: Registry) -> None:
@@ -84,21 +103,36 @@ def _pictures(server: FakeServer, registry: Registry) -> None:
     _table(drawn.attempts)
 
 
-def _tool_and_deadline(server: FakeServer, registry: Registry) -> None:
-    """A tool, and a server that hangs."""
-    _title("a tool")
-    server.add(Reply(tool_calls=[ToolCall("call_1", "weather", {"city": "Bergen"})]), Reply("It rains."))
-    cloud = registry.parse("cloud/gpt-demo")
-    asked = cloud.generate("What is the weather in Bergen?", tools=[WEATHER])
-    call = asked.tool_calls[0]
-    _say(f"the model calls {call.name}({call.arguments})")
-    talk = [user("What is the weather in Bergen?"), asked.message, tool_result(call, "rain, 7 degrees")]
-    _say(cloud.generate(talk, tools=[WEATHER]).text)
+def _types_and_tools(server: FakeServer, registry: Registry) -> None:
+    """A class in, an instance out; a function in, a working tool."""
+    _title("an answer that is an instance of a class; the first one does not fit, and the model is shown why")
+    server.add(Reply('{"name": "Bergen", "people": "many"}'), Reply('{"name": "Bergen", "people": 291940}'))
+    reply = registry.parse("cloud/gpt-demo").generate("Norway's second city?", schema=City, schema_retries=1)
+    _say(repr(reply.parsed))
+    for warning in reply.warnings:
+        _say(warning)
 
+    _title("a function that the model calls, first with a mistake")
+    for days in ("three", 3):
+        arguments = {"city": {"name": "Bergen", "people": 291940}, "days": days}
+        server.add(Reply(tool_calls=[ToolCall(f"call_{days}", "weather", arguments)]))
+    server.add(Reply("Take an umbrella."))
+    reply = run_tools(
+        registry.parse("cloud/gpt-demo"),
+        "What do I need in Bergen?",
+        [weather],
+        timeout=10,
+        on_tool=lambda call, result: _say(f"{call.name}(days={call.arguments['days']!r}) -> {result.text}"),
+    )
+    _say(f"{reply.text}   ({len(reply.messages)} messages, {reply.usage.output_tokens} tokens)")
+
+
+def _deadline(server: FakeServer, registry: Registry) -> None:
+    """A server that hangs."""
     _title("a server that hangs, and a deadline that holds")
     server.add(hang())
     try:
-        cloud.generate("Hello?", timeout=0.5)
+        registry.parse("cloud/gpt-demo").generate("Hello?", timeout=0.5)
     except DeadlineError as error:
         _say(f"DeadlineError: {error}")
         _table(error.attempts)

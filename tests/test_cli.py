@@ -47,6 +47,8 @@ def test_demo():
         "refused the connection",
         "cooling down",
         "64 x 48",
+        "City(name='Bergen', people=291940)",
+        'days: expected integer, got "three"',
         "DeadlineError",
     ):
         assert told in done.stdout
