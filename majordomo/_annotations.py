@@ -77,11 +77,33 @@ class _Unions(ast.NodeTransformer):
 
 
 def scopes_of_class(cls: type, typevars: Mapping[Any, Any]) -> dict[str, tuple[Any, Scope]]:
-    """The annotations of a class and its bases, each with the scope in which it stands."""
+    """The annotations of a class and its bases, each with the scope in which it stands.
+
+    typevars: what the class's own parameters stand for, each with its scope.
+    """
     found: dict[str, tuple[Any, Scope]] = {}
+    bound = _bound(cls, typevars, {})
     for base in reversed(cls.__mro__):
-        module = sys.modules.get(base.__module__)
-        scope = Scope({cls.__name__: cls, base.__name__: base}, vars(module) if module else {}, typevars=typevars)
+        scope = _scope(base, bound.get(base, {}))
         for name, annotation in base.__dict__.get("__annotations__", {}).items():
             found[name] = (annotation, scope)
+    return found
+
+
+def _scope(cls: type, typevars: Mapping[Any, Any]) -> Scope:
+    module = sys.modules.get(cls.__module__)
+    return Scope({cls.__name__: cls}, vars(module) if module else {}, typevars=typevars)
+
+
+def _bound(
+    cls: type, typevars: Mapping[Any, Any], found: dict[type, Mapping[Any, Any]]
+) -> dict[type, Mapping[Any, Any]]:
+    """What the parameters of a class and of its generic bases stand for: `class IntPage(Page[int])`."""
+    found[cls] = typevars
+    for base in cls.__dict__.get("__orig_bases__", cls.__bases__):
+        origin = typing.get_origin(base) or base
+        if isinstance(origin, type) and origin is not typing.Generic:
+            scope = _scope(cls, typevars)
+            arguments = [(argument, scope) for argument in typing.get_args(base)]
+            _bound(origin, dict(zip(getattr(origin, "__parameters__", ()), arguments)), found)
     return found

@@ -59,10 +59,11 @@ class Kind:
 
     schema: of its values. read: a JSON value and what was read before -> a value of the type.
     takes: the Python types of the JSON values that may fit, None for any. exact: those of
-    them whose values are read as they are.
+    them whose values are read as they are. tags: of an object, the properties that tell it
+    from others, with the values that they may have.
     """
 
-    __slots__ = ("exact", "read", "schema", "takes")
+    __slots__ = ("exact", "read", "schema", "tags", "takes")
 
     def __init__(
         self, schema: dict[str, Any], read: Reader, takes: Iterable[type] | None, exact: Iterable[type] = ()
@@ -70,6 +71,7 @@ class Kind:
         self.schema, self.read = schema, read
         self.takes = None if takes is None else frozenset(takes)
         self.exact = frozenset(exact)
+        self.tags: dict[str, list[Any]] = {}
 
 
 class Field:
@@ -422,18 +424,32 @@ def reader_of_union(members: list[Kind]) -> Reader:
 
 
 def _first(members: list[Kind], value: Any, seen: Seen) -> Mismatch | tuple[Any]:
-    missed: list[Mismatch] = []
+    """What the first member makes of a value that fits it; else the mismatch of the one that was meant, it seems."""
+    missed: list[tuple[Kind, Mismatch]] = []
     for member in members:
         try:
             return (member.read(value, seen),)
         except Mismatch as exc:
-            missed.append(exc)
-    return min(missed, key=lambda exc: len(exc.problems))
+            missed.append((member, exc))
+    meant = [exc for member, exc in missed if not {steps[0] for steps, _ in exc.problems if steps} & set(member.tags)]
+    if meant:
+        return min(meant, key=lambda exc: len(exc.problems))
+    for name in members[0].tags:
+        if name in value and all(name in member.tags for member in members):
+            what = one_of([told for member in members for told in member.tags[name]])
+            return Mismatch(expected(what, value[name]).below(name))
+    return min([exc for _, exc in missed], key=lambda exc: len(exc.problems))
 
 
 def _shown_types(kind: Kind) -> list[type]:
     types = kind.takes or ()
     return [t for t in _NAMES if t in types and not (t is float and kind.schema.get("type") == "integer")]
+
+
+def one_of(values: list[Any]) -> str:
+    """Values in words: `one of "a", "b"`."""
+    listed = ", ".join(shown(value) for value in values[:MOST_LISTED]) + (", ..." if len(values) > MOST_LISTED else "")
+    return f"one of {listed}" if len(values) > 1 else listed
 
 
 def kind_of_values(pairs: list[tuple[Any, Any]]) -> Kind:
@@ -443,8 +459,7 @@ def kind_of_values(pairs: list[tuple[Any, Any]]) -> Kind:
     types = {type(value) for value in told}
     if len(types) == 1 and _NONE not in types:
         schema = {"type": _JSON_TYPES[types.pop()], "enum": told}
-    listed = ", ".join(shown(value) for value in told[:MOST_LISTED]) + (", ..." if len(told) > MOST_LISTED else "")
-    what = f"one of {listed}" if len(told) > 1 else listed
+    what = one_of(told)
 
     values: dict[type, dict[Any, Any]] = {}  # True is no 1 in JSON
     for name, value in reversed(pairs):

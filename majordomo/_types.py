@@ -10,6 +10,7 @@ import collections.abc
 import dataclasses
 import enum
 import functools
+import inspect
 import re
 import types
 import typing
@@ -42,8 +43,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-    from ._kinds import Reader
-
 __all__ = ["Compiler", "Root", "root_of"]
 
 _NONE = type(None)
@@ -59,7 +58,7 @@ class Compiler:
     """
 
     def __init__(self) -> None:
-        self._classes: dict[Any, tuple[str, dict[str, Any], Kind]] = {}  # by class and arguments
+        self._classes: dict[Any, tuple[str, Kind]] = {}  # by class and arguments
         self._references: dict[str, list[dict[str, Any]]] = {}
 
     def kind(self, annotation: Any, scope: Scope, where: str) -> Kind:
@@ -159,21 +158,19 @@ class Compiler:
             raise TypeError(f"{where}: {_name(cls)} has no JSON Schema (dataclasses, TypedDicts and enums have one)")
         key = (cls, tuple(annotation for annotation, _ in arguments))
         if key not in self._classes:
-            name = self._name_for(cls)
-            schema: dict[str, Any] = {}
-            kind = Kind(schema, lambda value, seen: kind.read(value, seen), [dict])  # a class may stand within itself
-            self._classes[key] = (name, schema, kind)
+            kind = Kind({}, lambda value, seen: kind.read(value, seen), [dict])  # a class may stand within itself
+            self._classes[key] = (self._name_for(cls), kind)
             typevars = dict(zip(getattr(cls, "__parameters__", ()), arguments))
-            kind.read = self._fill(schema, cls, fields, scopes_of_class(cls, typevars))
-        name, _, kind = self._classes[key]
+            self._fill(kind, cls, fields, scopes_of_class(cls, typevars))
+        name, known = self._classes[key]
         reference = {"$ref": f"#/$defs/{name}"}
         self._references.setdefault(name, []).append(reference)
-        return Kind(reference, kind.read, [dict])
+        found = Kind(reference, known.read, [dict])
+        found.tags = known.tags
+        return found
 
-    def _fill(
-        self, schema: dict[str, Any], cls: type, fields: list[_Declared], scopes: dict[str, tuple[Any, Scope]]
-    ) -> Reader:
-        """Make a class's schema; gives the reader."""
+    def _fill(self, kind: Kind, cls: type, fields: list[_Declared], scopes: dict[str, tuple[Any, Scope]]) -> None:
+        """Make the kind of a class, of what it declares."""
         for name in {name for name, (said, _) in scopes.items() if "InitVar" in str(said)} - {f.name for f in fields}:
             raise TypeError(f"{cls.__qualname__}.{name}: an InitVar has no JSON Schema")
         told = _docstrings.read(_own_doc(cls))
@@ -182,17 +179,17 @@ class Compiler:
             annotation, scope = scopes[declared.name]
             where = f"{cls.__qualname__.rpartition('<locals>.')[2]}.{declared.name}"
             annotation, required = _unmarked(annotation, scope, where, declared.required)
-            kind = self.kind(annotation, scope, where)
-            kind = described(kind, declared.description or told.of.get(declared.name))
-            found.append(Field(declared.name, with_default(kind, declared.default), required))
-        schema.update(schema_of_fields(found))
-        if told.text:
-            schema["description"] = told.text
-        return reader_of_fields(found, cls)
+            inner = self.kind(annotation, scope, where)
+            inner = described(inner, declared.description or told.of.get(declared.name))
+            found.append(Field(declared.name, with_default(inner, declared.default), required))
+        kind.schema.update(schema_of_fields(found))
+        described(kind, told.text)
+        kind.tags.update({f.name: f.kind.schema["enum"] for f in found if f.required and "enum" in f.kind.schema})
+        kind.read = reader_of_fields(found, cls)
 
     def _name_for(self, cls: type) -> str:
         wanted = found = re.sub(r"[^A-Za-z0-9_]", "_", cls.__name__)
-        taken, count = {name for name, _, _ in self._classes.values()}, 1
+        taken, count = {name for name, _ in self._classes.values()}, 1
         while found in taken:
             count += 1
             found = f"{wanted}{count}"
@@ -201,14 +198,14 @@ class Compiler:
     def finish(self, root: dict[str, Any]) -> dict[str, Any]:
         """A whole schema, with the classes that are used more than once, or within themselves."""
         definitions: dict[str, Any] = {}
-        for name, schema, _ in reversed(list(self._classes.values())):
+        for name, kind in reversed(list(self._classes.values())):
             uses = [node for node in self._references.get(name, ()) if node is not root]
             if len(uses) == 1 and root.get("$ref") != f"#/$defs/{name}":
-                _put(uses[0], schema)
+                _put(uses[0], kind.schema)
             elif uses:
-                definitions[name] = schema
+                definitions[name] = kind.schema
         if "$ref" in root:
-            _put(root, next(s for name, s, _ in self._classes.values() if root["$ref"] == f"#/$defs/{name}"))
+            _put(root, next(k.schema for name, k in self._classes.values() if root["$ref"] == f"#/$defs/{name}"))
         return {**root, **({"$defs": definitions} if definitions else {})}
 
 
@@ -265,14 +262,18 @@ _EMPTY: dict[Any, Any] = {list: [], dict: {}, set: [], tuple: [], frozenset: []}
 
 def _fields_of(cls: type) -> list[_Declared] | None:
     """The fields of a dataclass, a TypedDict or a NamedTuple; None of another class."""
+    annotated = cls.__dict__.get("__annotations__", {})
     if dataclasses.is_dataclass(cls):
-        return [_declared(field) for field in dataclasses.fields(cls) if field.init]
+        fields = [field for field in dataclasses.fields(cls) if field.init]
+        taken = inspect.signature(cls).parameters
+        if not taken.keys() >= {field.name for field in fields}:
+            raise TypeError(f"{cls.__qualname__} has an __init__ of its own, which does not take its fields")
+        return [_declared(field) for field in fields]
     if issubclass(cls, dict) and hasattr(cls, "__required_keys__"):
-        return [_Declared(name, name in cls.__required_keys__) for name in cls.__annotations__]
-    if issubclass(cls, tuple) and hasattr(cls, "_fields"):
+        return [_Declared(name, name in cls.__required_keys__) for name in annotated]
+    if issubclass(cls, tuple) and hasattr(cls, "_fields") and annotated.keys() >= set(cls._fields):
         defaults = getattr(cls, "_field_defaults", {})
-        annotated = cls.__annotations__ if all(name in cls.__annotations__ for name in cls._fields) else {}
-        return [_Declared(n, n not in defaults, defaults.get(n, ABSENT)) for n in annotated if n in cls._fields] or None
+        return [_Declared(name, name not in defaults, defaults.get(name, ABSENT)) for name in cls._fields]
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import datetime
 import decimal
@@ -176,6 +177,28 @@ class Cash(TypedDict):
     notes: List[int]
 
 
+@dataclass
+class Cat:
+    kind: Literal["cat"]
+    lives: int
+
+
+@dataclass
+class Dog:
+    kind: Literal["dog", "puppy"]
+    name: str
+
+
+@dataclass
+class Numbered(Page[int]):
+    number: int = 1
+
+
+@dataclass
+class Bare(Numbered):
+    pass
+
+
 Functional = TypedDict("Functional", {"class": str, "a-b": int})
 LINE = closed("name", name=TEXT, count={**COUNT, "default": 1})
 NODE = closed("value", value=COUNT, children={"type": "array", "items": {"$ref": "#/$defs/Node"}, "default": []})
@@ -333,6 +356,17 @@ OBJECTS = {
         closed("items", items={"type": "array", "items": {}}, next=optional({}, default=None)),
         '{"items": [1]}',
         Page([1]),
+    ),
+    "bound in a base": (
+        Bare,
+        closed(
+            "items",
+            items={"type": "array", "items": COUNT},
+            next=optional(COUNT, default=None),
+            number={**COUNT, "default": 1},
+        ),
+        '{"items": [2]}',
+        Bare([2]),
     ),
     "generic of some": (
         Any2,
@@ -513,6 +547,17 @@ MISMATCHES = {
         '{"kind": "cash", "notes": [5, "ten"]}',
         'notes[1]: expected integer, got "ten"',
     ),
+    "union of classes by their tag": (
+        List[Union[Cat, Dog]],
+        '[{"kind": "dog", "name": 3}]',
+        "[0].name: expected string, got 3",
+    ),
+    "tag of none": (
+        Union[Cat, Dog],
+        '{"kind": "cow", "name": 3}',
+        'kind: expected one of "cat", "dog", "puppy", got "cow"',
+    ),
+    "no tag": (Union[Cat, Dog], '{"lives": 9}', "kind: missing"),
     "check of a class": (List[Checked], '[{"share": 0.5}, {"share": 3}]', "[1]: a share is from 0 to 1"),
     "odd name": (Dict[str, int], '{"a b": "x"}', '["a b"]: expected integer, got "x"'),
     "name of an enum": (Dict[Colour, int], '{"green": 1}', 'green: expected one of "red", "blue", got "green"'),
@@ -566,6 +611,14 @@ class Called:
     a: typing.Callable[[int], int]
 
 
+@dataclass(init=False)
+class Own:
+    a: int
+
+    def __init__(self, b):
+        self.a = b
+
+
 class Plain:
     pass
 
@@ -587,6 +640,8 @@ NO_SCHEMA = {
     "half an annotation": (Syntax, r"Syntax\.other: the annotation 'List\[int' cannot be read here"),
     "InitVar": (Initial, r"Initial\.a: an InitVar has no JSON Schema"),
     "a function": (Called, r"Called\.a: .*Callable.* has no JSON Schema"),
+    "a class with an __init__ of its own": (Own, "Own has an __init__ of its own"),
+    "a namedtuple of no types": (collections.namedtuple("Two", "a b"), "Two has no JSON Schema"),
     "a plain class": (Plain, "Plain has no JSON Schema"),
     "an enum of nothing": (Empty, "the enum Empty has no members"),
     "names that are no text": (Dict[int, str], "int cannot be the name of a property"),
