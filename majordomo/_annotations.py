@@ -26,27 +26,40 @@ _MODERN = sys.version_info >= (3, 10)
 class Scope:
     """Where names of an annotation are looked up: one after the other, in these namespaces.
 
-    Then in the functions that are running, where a class or a function that was made within
-    one has its neighbours, and last in `typing`, for what was imported for type checkers
-    alone. typevars: what the parameters of a generic class stand for.
+    Then in the functions in which a class or a function was made, as far as they are running,
+    and last among names of `typing` that are imported for type checkers alone. within: the qualified
+    name of the class or function, with its module. typevars: what the parameters of a generic
+    class stand for, each with its scope. key: the same for scopes that are alike.
     """
 
-    def __init__(self, *namespaces: Mapping[str, Any], typevars: Mapping[Any, Any] | None = None) -> None:
+    def __init__(
+        self, *namespaces: Mapping[str, Any], within: str = "", typevars: Mapping[Any, Any] | None = None
+    ) -> None:
         self._namespaces = namespaces
+        self._makers = {maker.rpartition(".")[2] for maker in within.split(".<locals>.")[:-1]}
         self.typevars = typevars or {}
+        bound = [(variable, annotation, scope.key) for variable, (annotation, scope) in self.typevars.items()]
+        self.key: tuple[Any, ...] = (within, *bound)
 
     def __getitem__(self, name: str) -> Any:
         for namespace in (*self._namespaces, builtins.__dict__):
             if name in namespace:
                 return namespace[name]
-        frame: FrameType | None = sys._getframe()
+        frame: FrameType | None = sys._getframe() if self._makers else None
         while frame is not None:
-            if frame.f_globals.get("__package__") != __package__ and name in frame.f_locals:  # not our own
+            made = frame.f_code.co_name in self._makers and any(frame.f_globals is n for n in self._namespaces)
+            if made and name in frame.f_locals:
                 return frame.f_locals[name]
             frame = frame.f_back
-        if hasattr(typing, name):
+        if name in _TYPING:
             return getattr(typing, name)
         raise KeyError(name)
+
+    def of(self, reference: typing.ForwardRef) -> Scope:
+        """The scope of a reference, which may be another module's: TypedDicts forget their bases."""
+        module = getattr(reference, "__forward_module__", None)
+        module = sys.modules.get(module) if isinstance(module, str) else module
+        return self if module is None else Scope(vars(module), *self._namespaces[:1], typevars=self.typevars)
 
     def evaluated(self, text: str) -> Any:
         """What the text of an annotation stands for; TypeError says why it stands for nothing."""
@@ -54,7 +67,7 @@ class Scope:
             tree = ast.parse(text.strip(), mode="eval")
             if not _MODERN:
                 tree = ast.fix_missing_locations(_Unions().visit(tree))
-            names: dict[str, Any] = {"__builtins__": {}, "__package__": __package__, _UNION: typing.Union}
+            names: dict[str, Any] = {"__builtins__": builtins, _UNION: typing.Union}  # for those who import, as typing
             return eval(compile(tree, "<annotation>", "eval"), names, self)  # type: ignore[arg-type]  # can look up
         except RecursionError:
             raise TypeError("the annotation is nested too deeply") from None
@@ -63,6 +76,13 @@ class Scope:
 
 
 _UNION = "Union of majordomo"
+# What is imported for type checkers alone, and is called nothing else. (A `Text` may be anybody's.)
+_TYPING = frozenset(
+    (
+        *("Annotated", "Any", "Dict", "FrozenSet", "Iterable", "List", "Literal", "Mapping", "NotRequired"),
+        *("Optional", "Required", "Sequence", "Set", "Tuple", "Union"),
+    )
+)
 
 
 class _Unions(ast.NodeTransformer):
@@ -92,7 +112,8 @@ def scopes_of_class(cls: type, typevars: Mapping[Any, Any]) -> dict[str, tuple[A
 
 def _scope(cls: type, typevars: Mapping[Any, Any]) -> Scope:
     module = sys.modules.get(cls.__module__)
-    return Scope({cls.__name__: cls}, vars(module) if module else {}, typevars=typevars)
+    within = f"{cls.__module__}.{cls.__qualname__}"
+    return Scope({cls.__name__: cls}, vars(module) if module else {}, within=within, typevars=typevars)
 
 
 def _bound(

@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 
 from ._blot import blot, blotted
 from ._connection import is_foreign
+from ._words import one_line
 from .deadline import Deadline
 from .errors import APIError, MajordomoError, TransportError, TruncatedError
-from .wires._shared import one_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

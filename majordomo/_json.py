@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 COUNTED_FROM = 1 << 20  # bytes or characters above which what is to be read is looked at first
 MOST_VALUES = 1_000_000  # in it: each takes many times its own size in memory
+DEEPEST = 200  # levels of what must be written again, by whoever: Python's own limit is about 1000
 LIFTED_FROM = 65536  # characters above which a text is worth a look before it is copied
 _PLAIN = bytes(c for c in range(0x20, 0x7F) if c not in b'"\\')  # what JSON writes as it is
 
@@ -69,6 +70,21 @@ def _finite(text: str) -> float:
     if number - number != 0:
         raise ValueError(text)
     return number
+
+
+def is_deep(value: Any) -> bool:
+    """Whether a JSON value has more levels than are sure to be written again."""
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, (dict, list))
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def dumps(value: Any, what: str = "the request") -> str:

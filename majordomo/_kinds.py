@@ -16,8 +16,11 @@ import re
 import typing
 import uuid
 
-from ._mismatch import MOST_KEPT, Mismatch, expected, shown
+from . import _json
+from ._mismatch import MOST_KEPT, Mismatch, check_finite, expected, shown
 from ._plain import plain
+from ._words import one_line
+from .errors import ConfigError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,6 +55,8 @@ _NONE = type(None)
 _JSON_TYPES = {str: "string", bool: "boolean", int: "integer", float: "number", _NONE: "null"}
 _NAMES = {**_JSON_TYPES, list: "array", dict: "object"}
 MOST_LISTED = 20  # values of an enum in a message
+LONGEST_COMPLAINT = 300  # characters of what a class says of its values
+MOST_ALIKE = 1000  # items of a set that share a slot with another
 
 
 class Kind:
@@ -60,18 +65,24 @@ class Kind:
     schema: of its values. read: a JSON value and what was read before -> a value of the type.
     takes: the Python types of the JSON values that may fit, None for any. exact: those of
     them whose values are read as they are. tags: of an object, the properties that tell it
-    from others, with the values that they may have.
+    from others, with the values that they may have. hashable: whether a set may hold its values.
     """
 
-    __slots__ = ("exact", "read", "schema", "tags", "takes")
+    __slots__ = ("exact", "hashable", "read", "schema", "tags", "takes")
 
     def __init__(
-        self, schema: dict[str, Any], read: Reader, takes: Iterable[type] | None, exact: Iterable[type] = ()
+        self,
+        schema: dict[str, Any],
+        read: Reader,
+        takes: Iterable[type] | None,
+        exact: Iterable[type] = (),
+        hashable: bool = True,
     ) -> None:
         self.schema, self.read = schema, read
         self.takes = None if takes is None else frozenset(takes)
         self.exact = frozenset(exact)
         self.tags: dict[str, list[Any]] = {}
+        self.hashable = hashable
 
 
 class Field:
@@ -80,7 +91,7 @@ class Field:
     __slots__ = ("kind", "name", "passed_over", "required")
 
     def __init__(self, name: str, kind: Kind, required: bool) -> None:
-        self.name, self.kind, self.required = name, kind, required
+        self.name, self.kind, self.required = "".join(name), kind, required  # a member of an enum prints otherwise
         # null stands for what may be absent and does not take null: strict schemas have all
         # fields required, and so servers say null where they have nothing to say
         self.passed_over = not required and kind.takes is not None and _NONE not in kind.takes
@@ -111,7 +122,7 @@ def reader_of_fields(fields: Iterable[Field], make: Callable[..., Any]) -> Reade
             f"   try: v{n} = read{n}(v{n}, seen)",
             f"   except Mismatch as exc: notes = (notes or []) + exc.below({row.name!r})",
         ]
-    if all(row.name.isidentifier() and not keyword.iskeyword(row.name) for row in rows):
+    if all(_is_plain(row.name) for row in rows):
         given = ", ".join(f"{row.name}=v{n}" for n, row in enumerate(rows))
         lines += [
             f" if notes is None and len(value) == {len(rows)}:",
@@ -122,6 +133,11 @@ def reader_of_fields(fields: Iterable[Field], make: Callable[..., Any]) -> Reade
     exec("\n".join(lines), scope)
     read: Reader = scope["read"]
     return read
+
+
+def _is_plain(name: str) -> bool:
+    """Whether a name may stand in a call as it is; Python reads others (`ﬁ`) as something else."""
+    return name.isascii() and name.isidentifier() and not keyword.iskeyword(name) and name != "__debug__"
 
 
 def _differs(exact: frozenset[type]) -> str:
@@ -139,7 +155,7 @@ def _absent(row: Field, notes: list[Any] | None) -> list[Any]:
 
 
 def _unmade(error: ValueError) -> Mismatch:
-    return Mismatch([((), str(error) or type(error).__name__)])
+    return Mismatch([((), one_line(str(error), LONGEST_COMPLAINT) or type(error).__name__)])
 
 
 class _Made:
@@ -161,16 +177,7 @@ class _Made:
 
 
 def _any(value: Any, seen: Seen) -> Any:
-    """Anything that is JSON, and so can be written again; Python reads numbers that are none."""
-    left = [value]
-    while left:
-        inner = left.pop()
-        if type(inner) is float and not -_INFINITE < inner < _INFINITE:
-            raise expected("finite numbers alone", inner)
-        if type(inner) is list:
-            left += inner
-        elif type(inner) is dict:
-            left += inner.values()
+    check_finite(value)
     return value
 
 
@@ -304,9 +311,9 @@ def with_default(kind: Kind, default: Any) -> Kind:
     if default is not ABSENT:
         try:
             value = plain(default)
-            if value == value:  # not NaN
-                kind.schema["default"] = value
-        except TypeError:
+            _json.dumps(value)
+            kind.schema["default"] = value
+        except (TypeError, ConfigError):  # an object, an infinite number
             pass
     return kind
 
@@ -328,21 +335,43 @@ def reader_of_items(item: Kind, make: Callable[[Any], Any]) -> Reader:
         if exact and exact.issuperset(map(type, value)):
             found = value
         else:
-            try:
-                found = [each(inner, seen) for inner in value]
-            except Mismatch:
-                raise Mismatch(_problems(((each, inner) for inner in value), seen)) from None
+            found = _all(((each, inner) for inner in value), seen)
         if make is list:
             return found
-        try:
-            made = make(found)
-        except TypeError:
-            raise Mismatch([((), "expected items that can be told apart, as a set's")]) from None
-        if isinstance(made, (set, frozenset)) and len(made) < len(found):
-            raise Mismatch([((), "expected every item once")])
-        return made
+        if make in (set, frozenset):
+            _check_set(found)
+        return make(found)
 
     return read
+
+
+def _all(readings: Iterable[tuple[Reader, Any]], seen: Seen) -> list[Any]:
+    """What is read one after the other, each once; raises Mismatch for all that do not fit."""
+    found: list[Any] = []
+    problems: list[Any] = []
+    left = iter(readings)
+    while len(problems) < MOST_KEPT:
+        try:
+            for read, value in left:
+                found.append(read(value, seen))
+            break
+        except Mismatch as exc:
+            problems += exc.below(len(found))
+            found.append(None)
+    if problems:
+        raise Mismatch(problems)
+    return found
+
+
+def _check_set(items: list[Any]) -> None:
+    """Raise Mismatch for what is no set, or one that takes for ever: numbers can be made up that fall into one slot."""
+    try:
+        slots = len(set(map(hash, items)))
+        alike = len(items) - slots > MOST_ALIKE or len(set(items)) < len(items)
+    except TypeError:
+        raise Mismatch([((), "expected items that can be told apart, as a set's")]) from None
+    if alike:
+        raise Mismatch([((), "expected every item once")])
 
 
 def reader_of_mapping(name: Kind, item: Kind) -> Reader:
@@ -366,19 +395,6 @@ def reader_of_mapping(name: Kind, item: Kind) -> Reader:
     return read
 
 
-def _problems(readings: Iterable[tuple[Reader, Any]], seen: Seen) -> list[Any]:
-    """What is wrong with each item of an array."""
-    problems: list[Any] = []
-    for index, (read, value) in enumerate(readings):
-        try:
-            read(value, seen)
-        except Mismatch as exc:
-            problems += exc.below(index)
-            if len(problems) >= MOST_KEPT:
-                break
-    return problems
-
-
 def reader_of_tuple(items: list[Kind]) -> Reader:
     """The reader of an array of so many items, each of its own kind."""
 
@@ -387,10 +403,7 @@ def reader_of_tuple(items: list[Kind]) -> Reader:
             raise expected("array", value)
         if len(value) != len(items):
             raise Mismatch([((), f"expected {len(items)} items, got {len(value)}")])
-        try:
-            return tuple([item.read(inner, seen) for item, inner in zip(items, value)])
-        except Mismatch:
-            raise Mismatch(_problems([(i.read, v) for i, v in zip(items, value)], seen)) from None
+        return tuple(_all(((item.read, inner) for item, inner in zip(items, value)), seen))
 
     return read
 
@@ -461,9 +474,10 @@ def kind_of_values(pairs: list[tuple[Any, Any]]) -> Kind:
         schema = {"type": _JSON_TYPES[types.pop()], "enum": told}
     what = one_of(told)
 
-    values: dict[type, dict[Any, Any]] = {}  # True is no 1 in JSON
+    values: dict[type, dict[Any, Any]] = {}  # by type, for True is no 1 in JSON; but 1.0 is
     for name, value in reversed(pairs):
-        values.setdefault(type(name), {})[name] = value
+        for kind in (int, float) if type(name) in (int, float) else (type(name),):
+            values.setdefault(kind, {})[name] = value
 
     def read(value: Any, seen: Seen) -> Any:
         found = values[type(value)].get(value, ABSENT) if type(value) in values else ABSENT

@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     Step = Union[str, int]  # a property's name, an item's index
     Problem = tuple[tuple[Step, ...], str]
 
-__all__ = ["MISMATCH", "MOST_KEPT", "Mismatch", "expected", "shown", "told", "unfit"]
+__all__ = ["MISMATCH", "MOST_KEPT", "Mismatch", "as_text", "check_finite", "expected", "shown", "unfit"]
 
 MISMATCH = "schema_mismatch"  # `code` of the error
 MOST_KEPT = 1000  # problems of a value, about: a server may send a million
 MOST_TOLD = 10  # of them in a message
+MOST_STEPS = 20  # that lead to one
 LONGEST_VALUE = 60  # characters of a value, or of a name, in a message
 _NAMES: tuple[tuple[Any, str], ...] = ((dict, "an object of"), ((list, tuple), "an array of"))
 
@@ -59,7 +60,7 @@ def shown(value: Any) -> str:
     return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 3] + "..."
 
 
-def told(problems: Iterable[Problem]) -> str:
+def as_text(problems: Iterable[Problem]) -> str:
     """The problems on one line: `lines[0].count: expected integer, got "many"; ...`."""
     found = list(problems)
     said = [f"{_place(steps)}: {text}" if steps else text for steps, text in found[:MOST_TOLD]]
@@ -69,9 +70,10 @@ def told(problems: Iterable[Problem]) -> str:
 
 
 def _place(steps: Iterable[Step]) -> str:
-    """The way to a value as one would write it: `lines[0].count`."""
-    place = ""
-    for step in steps:
+    """The way to a value as one would write it: `lines[0].count`; of a long one the end."""
+    steps = list(steps)
+    place = "..." if len(steps) > MOST_STEPS else ""
+    for step in steps[-MOST_STEPS:]:
         if isinstance(step, int):
             place += f"[{step}]"
         elif step.isidentifier() and len(step) <= LONGEST_VALUE:
@@ -81,6 +83,22 @@ def _place(steps: Iterable[Step]) -> str:
     return place
 
 
+def check_finite(value: Any) -> None:
+    """Raise Mismatch for numbers that Python reads and JSON does not have."""
+    left = [value]
+    while left:
+        inner = left.pop()
+        if isinstance(inner, float) and not -_INFINITE < inner < _INFINITE:
+            raise expected("finite numbers alone", inner)
+        if isinstance(inner, list):
+            left += inner
+        elif isinstance(inner, dict):
+            left += inner.values()
+
+
+_INFINITE = float("inf")
+
+
 def unfit(what: str, mismatch: Mismatch, text: str = "") -> ProtocolError:
     """The error for whoever asked. what: "the answer does not fit the schema"."""
-    return ProtocolError(f"{what}: {told(mismatch.problems)}", code=MISMATCH, partial=text)
+    return ProtocolError(f"{what}: {as_text(mismatch.problems)}", code=MISMATCH, partial=text)

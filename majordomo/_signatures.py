@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
-import weakref
 
 from . import _docstrings
 from ._annotations import Scope
@@ -19,19 +18,22 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any, Callable
 
-__all__ = ["Signature", "call", "of"]
+__all__ = ["Signature", "call"]
 
 _BY_POSITION = inspect.Parameter.POSITIONAL_ONLY
 _VARIABLE = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
 
 
 class Signature:
-    """What is known of a function, save for the function itself, which it would keep alive.
+    """What a function says of itself: name, description and schema of the tool that it makes.
 
-    name, description, schema: of the tool. read: the arguments as JSON values -> converted.
+    TypeError names the parameter that has no schema. It pickles as its function does.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
+        if not callable(function):
+            raise TypeError(f"a tool is made from a function, not from a {type(function).__name__}")
+        self._function = function
         plain, self.name = _written(function), _name_of(function)
         if inspect.iscoroutinefunction(plain) or inspect.isasyncgenfunction(plain):
             raise TypeError(f"{self.name} is a coroutine function: a tool is called, and never awaited")
@@ -40,57 +42,50 @@ class Signature:
         compiler, scope, fields = Compiler(), _scope_of(plain), []
         self._by_position: list[tuple[str, Any]] = []
         for parameter in _signature_of(function, self.name).parameters.values():
+            if parameter.name in _given(function):
+                continue
             where = f"{self.name or 'lambda'}.{parameter.name}"
             if parameter.kind in _VARIABLE:
                 raise TypeError(f"{where}: {_VARIABLE[parameter.kind]}{parameter.name} has no JSON Schema")
             missing = parameter.default is inspect.Parameter.empty
             default = ABSENT if missing else parameter.default
             annotation = parameter.annotation
-            kind = compiler.kind(object if annotation is inspect.Parameter.empty else annotation, scope, where)
+            try:
+                kind = compiler.kind(object if annotation is inspect.Parameter.empty else annotation, scope, where)
+            except RecursionError:
+                raise TypeError(f"{where} is nested too deeply, or without an end") from None
             kind = with_default(described(kind, told.of.get(parameter.name)), default)
             fields.append(Field(parameter.name, kind, missing))
             if parameter.kind is _BY_POSITION:
                 self._by_position.append((parameter.name, default))
         self.schema = compiler.finish(schema_of_fields(fields))
-        self.read = reader_of_fields(fields, dict)
+        self._read = reader_of_fields(fields, dict)
 
-    def call(self, function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
-        """What the function gives; raises Mismatch if the arguments do not fit."""
-        named = self.read(dict(arguments), {})
-        first = [named.pop(name, default) for name, default in self._by_position]
-        return function(*first, **named)
+    def bound(self, arguments: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+        """The arguments by position and those by name, converted; raises Mismatch if they do not fit."""
+        named = self._read(dict(arguments), {})
+        return [named.pop(name, default) for name, default in self._by_position], named
 
-
-def of(function: Callable[..., Any]) -> Signature:
-    """The signature of a function; TypeError names the parameter that has no schema."""
-    if not callable(function):
-        raise TypeError(f"a tool is made from a function, not from a {type(function).__name__}")
-    try:
-        found = _KNOWN.get(function)
-        if found is None:
-            found = _KNOWN[function] = Signature(function)
-        return found
-    except TypeError as exc:
-        if "unhashable" in str(exc) or "weak reference" in str(exc):
-            return Signature(function)
-        raise
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Signature, (self._function,)
 
 
-_KNOWN: weakref.WeakKeyDictionary[Callable[..., Any], Signature] = weakref.WeakKeyDictionary()
+def _given(function: Callable[..., Any]) -> set[str]:
+    """The parameters that `functools.partial` has filled in by name: they are nobody's to choose, or to see."""
+    return set(function.keywords) if isinstance(function, functools.partial) else set()
 
 
-def call(function: Callable[..., Any], parameters: dict[str, Any], arguments: Mapping[str, Any]) -> Any:
+def call(
+    function: Callable[..., Any], parameters: dict[str, Any], arguments: Mapping[str, Any], signature: Signature | None
+) -> Any:
     """Call a tool's function with arguments that fit its parameters; see `Tool.call`."""
     try:
-        signature: Signature | None = of(function)
-    except TypeError:  # of a tool that was described by hand
-        signature = None
-    try:
-        if signature is None or signature.schema != parameters:
-            return function(**check(parameters, dict(arguments)))
-        return signature.call(function, arguments)
+        if signature is None or signature.schema != parameters:  # described, or changed, by hand
+            arguments = check(parameters, dict(arguments))
+        first, named = ((), arguments) if signature is None else signature.bound(arguments)
     except Mismatch as exc:
         raise unfit("the arguments do not fit", exc) from None
+    return function(*first, **named)
 
 
 def _name_of(function: Callable[..., Any]) -> str:
@@ -128,4 +123,6 @@ def _scope_of(function: Any) -> Scope:
         except ValueError:  # not assigned yet
             pass
     module = sys.modules.get(getattr(inner, "__module__", ""))
-    return Scope(closed, getattr(inner, "__globals__", None) or (vars(module) if module else {}))
+    known = getattr(inner, "__globals__", None) or (vars(module) if module else {})
+    within = f"{getattr(inner, '__module__', '')}.{getattr(inner, '__qualname__', '')}"
+    return Scope(closed, known, within=within)

@@ -8,9 +8,9 @@ whose answer does not fit is asked again if the request says so.
 from __future__ import annotations
 
 from ._frozen import copied, replace
-from ._mismatch import MISMATCH
+from ._mismatch import MISMATCH, Mismatch, unfit
 from .errors import ProtocolError, TruncatedError
-from .llm import assistant, user
+from .llm import Usage, assistant, user
 from .schema import read_answer
 
 TYPE_CHECKING = False
@@ -20,44 +20,58 @@ if TYPE_CHECKING:
     from .deadline import Deadline
     from .llm import Request, Response
 
-__all__ = ["complete", "read", "value_of"]
+__all__ = ["answered", "complete", "read"]
 
 # Why an answer ended before it was whole -> the code of its error.
 _CUT = {"length": "max_tokens", "content_filter": "content_filter"}
 _AGAIN = "This is not what was asked for: {}. Answer again with the whole JSON, corrected, and nothing around it."
 
 
-def value_of(text: str, reason: str, schema: Any) -> Any:
-    """The value of an answer to a schema, None of one that declines or calls tools.
+def read(response: Response, schema: Any, text: str | None = None) -> Response:
+    """A response with the value of its schema, if whoever made it has not read that.
 
-    Raises TruncatedError if it was cut (also where it is JSON by chance), ProtocolError if
-    it does not fit; both hold the text.
+    text: of the answer, where it is not all of the response's. An answer that calls tools or
+    declines has no value. Raises TruncatedError if it was cut (also where it is JSON by
+    chance), ProtocolError if it does not fit; both hold the text, and say the usage.
     """
-    if reason in ("refusal", "tool_calls"):
-        return None
-    if reason in _CUT:
-        raise TruncatedError(f"the answer to the schema was cut ({reason})", code=_CUT[reason], partial=text)
-    return read_answer(text, schema)
-
-
-def read(response: Response, schema: Any) -> Response:
-    """A response with the value of its schema, if whoever made it has not read that."""
-    if response.parsed is not None or response.tool_calls:
+    reason = response.stop_reason
+    if response.parsed is not None or response.tool_calls or reason in ("refusal", "tool_calls"):
         return response
-    value = value_of(response.text, response.stop_reason, schema)
-    return response if value is None else copied(response, parsed=value)
+    text = response.text if text is None else text
+    try:
+        if reason in _CUT:
+            raise TruncatedError(f"the answer to the schema was cut ({reason})", code=_CUT[reason], partial=text)
+        return copied(response, parsed=read_answer(text, schema))
+    except (TruncatedError, ProtocolError) as exc:
+        exc.usage = response.usage
+        raise
+
+
+def answered(response: Response, request: Request) -> Response:
+    """The response to a request, with the value of its schema; one that calls what nobody offered does not fit."""
+    found = read(response, request.schema)
+    if found.tool_calls and not request.tools and found.parsed is None:
+        problem = Mismatch([((), "expected an answer, got a call of a tool that was not offered")])
+        error = unfit("the answer does not fit the schema", problem, found.text)
+        error.usage = found.usage
+        raise error
+    return found
 
 
 def complete(ask: Callable[[Request, Deadline], Response], request: Request, deadline: Deadline) -> Response:
     """The answer of a target that follows the schema, asked for up to `schema_retries` times more."""
     told: list[str] = []
+    spent = Usage(0, 0, 0, 0)
     while True:
         try:
-            response = read(ask(request, deadline), request.schema)
-            return copied(response, warnings=(*response.warnings, *told)) if told else response
+            response = answered(ask(request, deadline), request)
+            if not told:
+                return response
+            return copied(response, warnings=(*response.warnings, *told), usage=spent + response.usage)
         except ProtocolError as exc:
             if exc.code != MISMATCH or len(told) >= request.schema_retries:
                 raise
+            spent += exc.usage or Usage()
             told.append(f"schema: asked again, for {exc.message}")
             shown = (assistant(exc.partial), user(_AGAIN.format(exc.message)))
             request = replace(request, messages=(*request.messages, *shown))

@@ -17,9 +17,9 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 
 from ._mismatch import MISMATCH, shown
+from ._plain import plain
 from .errors import DeadlineError, MajordomoError
 from .llm import Image, Text, ToolResult
-from .schema import plain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """The engine of tool loops: turn after turn until a model has an answer, as a generator of events.
 
 Whole answers and streams, single questions and conversations go through the same loop;
-they differ in how a turn is asked for (`whole`, `told`) and in what is done with the end.
+they differ in how a turn is asked for (`ask_whole`, `ask_stream`) and in what is done with the end.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from ._tool_calls import carried_out, listed
 from .deadline import Deadline, as_timeout
 from .errors import ConfigError, DeadlineError, MajordomoError, ToolLoopError, TruncatedError
 from .llm import Message, Usage
-from .model import Done, Model, ToolCallDelta, replay
+from .model import Done, Model, ToolCallDelta, as_model
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
     OnTool = Callable[[ToolCall, ToolResult], object]
     Event = Union[StreamEvent, ToolResult]
-    Ask = Callable[[Any, Request, Union[Deadline, None]], Iterator[StreamEvent]]
+    Ask = Callable[[Model, Request, Deadline], Iterator[StreamEvent]]
 
-__all__ = ["ToolLoop", "answer_of", "as_count", "told", "whole"]
+__all__ = ["ToolLoop", "answer_of", "as_count", "ask_stream", "ask_whole"]
 
 _DECLINED = ("refusal", "content_filter")  # answers whose calls are not carried out
 
@@ -40,7 +40,7 @@ class ToolLoop:
             raise ConfigError(f"a model is what parse() gives, not {type(model).__name__}")
         if on_tool is not None and not callable(on_tool):
             raise ConfigError(f"on_tool is a function, not {type(on_tool).__name__}")
-        self._model, self._on_tool = model, on_tool
+        self._model, self._on_tool = as_model(model), on_tool
         self._tools = _by_name(request.tools)
         self._max_turns = as_count("max_turns", max_turns)
         self._workers = as_count("workers", workers)
@@ -82,10 +82,7 @@ class ToolLoop:
 
     def _deadline(self) -> Deadline | None:
         """One for all turns, by the model's own clock; None without a timeout."""
-        if self._timeout is None:
-            return None
-        model = self._model
-        return model._deadline(self._timeout) if isinstance(model, Model) else Deadline(self._timeout)
+        return None if self._timeout is None else self._model._deadline(self._timeout)
 
     def _carry_out(self, calls: Sequence[ToolCall], deadline: Deadline | None) -> Iterator[ToolResult]:
         """The results of a turn's calls; whoever leaves starts no further one."""
@@ -103,7 +100,7 @@ class ToolLoop:
         """One answer: its deltas, with calls counted over all turns."""
         response: Response | None = None
         before = count = self._calls
-        events: Any = ask(self._model, self.request, deadline)
+        events: Any = ask(self._model, self.request, deadline or self._model._deadline(None))
         try:
             for event in events:
                 if isinstance(event, Done):
@@ -127,7 +124,7 @@ class ToolLoop:
         self.request = copied(self.request, messages=(*self.request.messages, response.message))
         self._attempts += response.attempts
         self._warnings.update(dict.fromkeys(response.warnings))
-        self._usage = _sum(self._usage, response.usage)
+        self._usage += response.usage
 
     def _to_carry_out(self, response: Response) -> tuple[ToolCall, ...]:
         unasked = not self._tools or self.request.tool_choice == "none" or response.stop_reason in _DECLINED
@@ -148,22 +145,14 @@ class ToolLoop:
         )
 
 
-def whole(model: Any, request: Request, deadline: Deadline | None) -> Iterator[StreamEvent]:
+def ask_whole(model: Model, request: Request, deadline: Deadline) -> Iterator[StreamEvent]:
     """A turn, all at once."""
-    if isinstance(model, Model):
-        yield Done(model._ask_whole(request, deadline or model._deadline(None)))
-    else:
-        yield Done(model.generate(request, timeout=deadline and deadline.require()))
+    yield Done(model._ask_whole(request, deadline))
 
 
-def told(model: Any, request: Request, deadline: Deadline | None) -> Iterator[StreamEvent]:
-    """A turn, piece by piece if the model can."""
-    if isinstance(model, Model):
-        yield from model._ask_stream(request, deadline or model._deadline(None))
-    elif hasattr(model, "stream"):
-        yield from model.stream(request, timeout=deadline and deadline.require())
-    else:
-        yield from replay(model.generate(request, timeout=deadline and deadline.require()))
+def ask_stream(model: Model, request: Request, deadline: Deadline) -> Iterator[StreamEvent]:
+    """A turn, piece by piece."""
+    yield from model._ask_stream(request, deadline)
 
 
 def _by_name(tools: tuple[Tool, ...]) -> dict[str, Tool]:
@@ -191,12 +180,6 @@ def as_count(name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ConfigError(f"{name} is a whole number from 1, not {value!r}")
     return value
-
-
-def _sum(usage: Usage, more: Usage) -> Usage:
-    """The tokens of both; unknown where one of them is."""
-    pairs = [(getattr(usage, name), getattr(more, name)) for name in Usage.__match_args__]
-    return Usage(*[None if a is None or b is None else a + b for a, b in pairs])
 
 
 def _unended(response: Response, turns: int) -> ToolLoopError:

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 __all__ = ["Compiler", "Root", "root_of"]
 
 _NONE = type(None)
+_BARE = (tuple, typing.Tuple)  # noqa: UP006
 _UNIONS = (typing.Union, getattr(types, "UnionType", typing.Union))
 _MARKERS = {"Required": True, "NotRequired": False, "ReadOnly": None, "Final": None}
 
@@ -66,7 +67,7 @@ class Compiler:
         if isinstance(annotation, str):
             return self.kind(_evaluated(annotation, scope, where), scope, where)
         if isinstance(annotation, typing.ForwardRef):
-            return self.kind(annotation.__forward_arg__, scope, where)
+            return self.kind(annotation.__forward_arg__, scope.of(annotation), where)
         if annotation is None:
             annotation = _NONE
         if isinstance(annotation, typing.TypeVar):
@@ -92,6 +93,8 @@ class Compiler:
         if variable in scope.typevars:
             annotation, its_scope = scope.typevars[variable]
             return self.kind(annotation, its_scope, where)
+        if getattr(variable, "has_default", bool)():  # from 3.13 on
+            return self.kind(variable.__default__, scope, where)
         if variable.__constraints__:
             return self._kind_of_union(variable.__constraints__, scope, where)
         return self.kind(variable.__bound__ or object, scope, where)
@@ -109,13 +112,15 @@ class Compiler:
             texts = [text for text in annotation.__metadata__ if isinstance(text, str)]
             return described(kind, texts[0] if texts else None)
         if origin is tuple:
-            return self._kind_of_tuple(arguments, scope, where)
+            return self._kind_of_tuple(None if annotation in _BARE else arguments, scope, where)
         if origin in COLLECTIONS:
             item = self.kind(arguments[0] if arguments else object, scope, f"{where}[]")
             schema: dict[str, Any] = {"type": "array", "items": item.schema}
             if origin in SETS:
                 schema["uniqueItems"] = True
-            return Kind(schema, reader_of_items(item, COLLECTIONS[origin]), [list])
+                if not item.hashable:
+                    raise TypeError(f"{where}: a set cannot hold {_name(arguments[0])}")
+            return Kind(schema, reader_of_items(item, COLLECTIONS[origin]), [list], hashable=origin is frozenset)
         if origin in MAPPINGS:
             return self._kind_of_mapping(arguments, scope, where)
         if isinstance(origin, type):
@@ -130,17 +135,20 @@ class Compiler:
         for member in members:
             takes = None if takes is None or member.takes is None else takes | member.takes
         exact = [kind for kind in takes or () if kind in next(m for m in members if kind in (m.takes or ())).exact]
-        return Kind({"anyOf": [member.schema for member in members]}, reader_of_union(members), takes, exact)
+        hashable = all(member.hashable for member in members)
+        return Kind({"anyOf": [m.schema for m in members]}, reader_of_union(members), takes, exact, hashable)
 
-    def _kind_of_tuple(self, arguments: tuple[Any, ...], scope: Scope, where: str) -> Kind:
-        if not arguments or arguments[1:] == (Ellipsis,):
-            item = self.kind(arguments[0] if arguments else object, scope, f"{where}[]")
-            return Kind({"type": "array", "items": item.schema}, reader_of_items(item, tuple), [list])
+    def _kind_of_tuple(self, arguments: tuple[Any, ...] | None, scope: Scope, where: str) -> Kind:
+        if arguments is None or arguments[1:] == (Ellipsis,):
+            item = self.kind(object if arguments is None else arguments[0], scope, f"{where}[]")
+            schema: dict[str, Any] = {"type": "array", "items": item.schema}
+            return Kind(schema, reader_of_items(item, tuple), [list], hashable=item.hashable)
         if arguments == ((),):  # Tuple[()] before 3.11
             arguments = ()
         items = [self.kind(argument, scope, f"{where}[{n}]") for n, argument in enumerate(arguments)]
         schema = {"type": "array", "prefixItems": [item.schema for item in items]}
-        return Kind({**schema, "minItems": len(items), "maxItems": len(items)}, reader_of_tuple(items), [list])
+        schema.update(minItems=len(items), maxItems=len(items))
+        return Kind(schema, reader_of_tuple(items), [list], hashable=all(item.hashable for item in items))
 
     def _kind_of_mapping(self, arguments: tuple[Any, ...], scope: Scope, where: str) -> Kind:
         names, values = arguments or (str, object)
@@ -148,7 +156,9 @@ class Compiler:
             raise TypeError(f"{where}: {_name(names)} cannot be the name of a property: names are strings in JSON")
         name, item = self.kind(names, scope, where), self.kind(values, scope, f"{where}[]")
         schema = {"type": "object", "additionalProperties": item.schema or True}
-        return Kind(schema, reader_of_mapping(name, item), [dict])
+        if name.schema != {"type": "string"}:
+            schema["propertyNames"] = name.schema
+        return Kind(schema, reader_of_mapping(name, item), [dict], hashable=False)
 
     def _kind_of_class(self, cls: type, arguments: tuple[Any, ...], where: str) -> Kind:
         if issubclass(cls, enum.Enum):
@@ -156,7 +166,7 @@ class Compiler:
         fields = _fields_of(cls)
         if fields is None:
             raise TypeError(f"{where}: {_name(cls)} has no JSON Schema (dataclasses, TypedDicts and enums have one)")
-        key = (cls, tuple(annotation for annotation, _ in arguments))
+        key = (cls, tuple((annotation, scope.key) for annotation, scope in arguments))
         if key not in self._classes:
             kind = Kind({}, lambda value, seen: kind.read(value, seen), [dict])  # a class may stand within itself
             self._classes[key] = (self._name_for(cls), kind)
@@ -165,7 +175,7 @@ class Compiler:
         name, known = self._classes[key]
         reference = {"$ref": f"#/$defs/{name}"}
         self._references.setdefault(name, []).append(reference)
-        found = Kind(reference, known.read, [dict])
+        found = Kind(reference, known.read, [dict], hashable=cls.__hash__ is not None)
         found.tags = known.tags
         return found
 
@@ -218,7 +228,7 @@ def _put(node: dict[str, Any], schema: dict[str, Any]) -> None:
 
 def _evaluated(annotation: Any, scope: Scope, where: str) -> Any:
     if isinstance(annotation, typing.ForwardRef):
-        annotation = annotation.__forward_arg__
+        annotation, scope = annotation.__forward_arg__, scope.of(annotation)
     if not isinstance(annotation, str):
         return annotation
     try:
@@ -262,7 +272,6 @@ _EMPTY: dict[Any, Any] = {list: [], dict: {}, set: [], tuple: [], frozenset: []}
 
 def _fields_of(cls: type) -> list[_Declared] | None:
     """The fields of a dataclass, a TypedDict or a NamedTuple; None of another class."""
-    annotated = cls.__dict__.get("__annotations__", {})
     if dataclasses.is_dataclass(cls):
         fields = [field for field in dataclasses.fields(cls) if field.init]
         taken = inspect.signature(cls).parameters
@@ -270,11 +279,15 @@ def _fields_of(cls: type) -> list[_Declared] | None:
             raise TypeError(f"{cls.__qualname__} has an __init__ of its own, which does not take its fields")
         return [_declared(field) for field in fields]
     if issubclass(cls, dict) and hasattr(cls, "__required_keys__"):
-        return [_Declared(name, name in cls.__required_keys__) for name in annotated]
-    if issubclass(cls, tuple) and hasattr(cls, "_fields") and annotated.keys() >= set(cls._fields):
+        return [_Declared(name, name in cls.__required_keys__) for name in cls.__annotations__]
+    if issubclass(cls, tuple) and hasattr(cls, "_fields") and _annotated(cls) >= set(cls._fields):
         defaults = getattr(cls, "_field_defaults", {})
         return [_Declared(name, name not in defaults, defaults.get(name, ABSENT)) for name in cls._fields]
     return None
+
+
+def _annotated(cls: type) -> set[str]:
+    return {name for base in cls.__mro__ for name in base.__dict__.get("__annotations__", ())}
 
 
 def _declared(field: dataclasses.Field[Any]) -> _Declared:
@@ -304,8 +317,10 @@ class Root:
     """
 
     def __init__(self, annotation: Any) -> None:
-        if isinstance(annotation, str):
-            raise TypeError(f"a schema is a dict or a type, not the text {annotation!r}")
+        if isinstance(annotation, (str, list, tuple)):
+            raise TypeError(f"a schema is a dict or a type (list[City], say), and no {type(annotation).__name__}")
+        if dataclasses.is_dataclass(annotation) and not isinstance(annotation, type):
+            raise TypeError(f"a schema is a type: {type(annotation).__name__} itself, not an instance of it")
         compiler = Compiler()
         where = annotation.__name__ if isinstance(annotation, type) else str(annotation)
         kind = compiler.kind(annotation, Scope(), where)
@@ -319,18 +334,32 @@ class Root:
 
     def read(self, value: Any) -> Any:
         """The value of the type; raises Mismatch. One that should be wrapped may come without."""
-        if self._wrapped and type(value) is dict and list(value) == ["value"]:
+        if not (self._wrapped and type(value) is dict and list(value) == ["value"]):
+            return self._read(value, {})
+        try:
+            return self._read(value["value"], {})
+        except Mismatch as wrapped:
             try:
-                return self._read(value["value"], {})
-            except Mismatch as exc:
-                raise Mismatch(exc.below("value")) from None
-        return self._read(value, {})
+                return self._read(value, {})
+            except Mismatch:
+                raise Mismatch(wrapped.below("value")) from None
 
 
-@functools.lru_cache(maxsize=256)
 def root_of(annotation: Any) -> Root:
     """A type, taken apart once; TypeError names the field that has no schema."""
+    try:
+        hash(annotation)
+    except TypeError:  # annotated with a list, say
+        return _root_of(annotation, "")
+    return _kept_root_of(annotation, "" if isinstance(annotation, type) else repr(annotation))
+
+
+def _root_of(annotation: Any, order: str) -> Root:
+    """order: of the members of unions, which are equal in any order."""
     try:
         return Root(annotation)
     except RecursionError:
         raise TypeError(f"{_name(annotation)} is nested too deeply") from None
+
+
+_kept_root_of = functools.lru_cache(maxsize=256)(_root_of)

@@ -31,7 +31,7 @@ from .errors import (
 )
 from .health import COOLING_KINDS, RETRY_AFTER_CAP, key_of
 from .llm import Attempt, Capabilities, images_of
-from .model import Done, ImageModel, Model, TextDelta
+from .model import Done, ImageModel, Model, TextDelta, as_model
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ class Chain(_Targets, Model):  # type: ignore[override]  # capabilities are comp
 
     @staticmethod
     def _asked(target: Any, request: Request, deadline: Deadline) -> Response:
-        return _model(target)._ask_whole(request, deadline)
+        return as_model(target)._ask_whole(request, deadline)
 
     @staticmethod
     def _fitted(request: Request, target: Any, limit: Deadline, deadline: Deadline) -> tuple[Request, tuple[str, ...]]:
@@ -235,27 +235,9 @@ def _learned(target: Any, request: Any, deadline: Deadline) -> Capabilities:
     return target.learned(request, deadline) if isinstance(target, (Model, ImageModel)) else _capabilities(target)
 
 
-class _Stranger(Model):
-    """A target that is no `Model`, and has its `generate` and `stream`."""
-
-    def __init__(self, target: Any) -> None:
-        self._target = target
-
-    def complete(self, request: Request, deadline: Deadline) -> Response:
-        found: Response = self._target.generate(request, timeout=deadline.require())
-        return found
-
-    def events(self, request: Request, deadline: Deadline) -> Iterator[StreamEvent]:
-        yield from self._target.stream(request, timeout=deadline.require())
-
-
-def _model(target: Any) -> Model:
-    return target if isinstance(target, Model) else _Stranger(target)
-
-
 def _begin(target: Any, request: Request, deadline: Deadline) -> tuple[StreamEvent, Iterator[StreamEvent]]:
     """Ask a target for a stream and wait for its first event."""
-    events = iter(_model(target)._ask_stream(request, deadline))
+    events = iter(as_model(target)._ask_stream(request, deadline))
     try:
         return next(events), events
     except StopIteration:

@@ -28,7 +28,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from .llm import Attempt, Message
+    from .llm import Attempt, Message, Usage
 
 __all__ = [
     "APIError",
@@ -73,12 +73,14 @@ class MajordomoError(Exception):
     attempts: the `Attempt`s of the call so far, oldest first.
     partial: the text of the answer that had arrived, `""` if none.
     messages: of a tool loop, the whole conversation so far, the prompt included.
+    usage: tokens of an answer that does not follow its schema, `None` of other errors.
     should_retry: whether another try at the same target is worth it, where somebody said
         so; `None` leaves it to the kind of the error.
     """
 
     should_retry: bool | None = None
     messages: tuple[Message, ...] = ()
+    usage: Usage | None = None
 
     def __init__(self, message: str = "", *, code: str | None = None, partial: str = "") -> None:
         super().__init__(message)

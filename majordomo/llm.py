@@ -270,12 +270,14 @@ class Tool:
     """A tool the model may call; `parameters` is a JSON Schema of its arguments.
 
     function: what answers the call, if somebody here does; never sent. See `from_function`.
+    binding: how arguments become what the function takes; made by `from_function`.
     """
 
     name: str
     description: str = ""
     parameters: dict[str, Any] = field(default_factory=dict)
     function: Callable[..., Any] | None = field(default=None, repr=False, compare=False)
+    binding: Any = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         _check_types(self, name=self.name, description=self.description)
@@ -295,20 +297,21 @@ class Tool:
         called with arguments by name (`*args`, `**kwargs`) or is a coroutine.
         """
         with loading:
+            from copy import deepcopy
+
             from . import _signatures
 
-        found = _signatures.of(function)
+        found = _signatures.Signature(function)
         if not (name or found.name):
             raise TypeError("a lambda has no name to call it by: say from_function(function, name=...)")
-        return cls(
-            name or found.name, found.description if description is None else description, found.schema, function
-        )
+        told = found.description if description is None else description
+        return cls(name or found.name, told, deepcopy(found.schema), function, found)
 
     def call(self, arguments: Mapping[str, Any]) -> Any:
         """What the function gives for the arguments of a `ToolCall`.
 
-        They are checked against `parameters`, and for a tool made by `from_function`
-        converted to the types of the signature. Raises ProtocolError (code
+        They are checked against `parameters`, and for a tool of `from_function` converted to
+        the types of the signature. Raises ProtocolError (code
         `"schema_mismatch"`, with the place of every mismatch) if they do not fit, ConfigError
         for a tool without a function, and whatever the function raises.
         """
@@ -317,7 +320,7 @@ class Tool:
         with loading:
             from . import _signatures
 
-        return _signatures.call(self.function, self.parameters, arguments)
+        return _signatures.call(self.function, self.parameters, arguments, self.binding)
 
 
 @dataclass(frozen=True)
@@ -366,7 +369,7 @@ class Request:
         if self.reasoning is not None and self.reasoning not in REASONING:
             raise ConfigError(f"reasoning is one of {', '.join(REASONING)}, not {self.reasoning!r}")
         if self.schema is not None and type(self.schema) is not dict:
-            _json_schema(self.schema)
+            _check_schema(self.schema)
         if self.schema_retries is None or self.schema_retries < 0:
             raise ConfigError(f"schema_retries is a whole number from 0, not {self.schema_retries!r}")
         if self.max_tokens is not None and self.max_tokens < 1:
@@ -443,6 +446,13 @@ class Usage:
     output_tokens: int | None = None
     cached_tokens: int | None = None
     reasoning_tokens: int | None = None
+
+    def __add__(self, other: Usage) -> Usage:
+        """The tokens of both; unknown where one of them is."""
+        if not isinstance(other, Usage):
+            return NotImplemented
+        pairs = [(self.__dict__[name], other.__dict__[name]) for name in Usage.__match_args__]
+        return Usage(*[None if a is None or b is None else a + b for a, b in pairs])
 
 
 @dataclass(frozen=True)
@@ -669,9 +679,18 @@ def _tools(given: Any) -> tuple[Tool, ...]:
     """Tools, of which some may be given as functions."""
     if given is None or given == ():
         return ()
-    found = _sequence(given, "tools is a sequence of Tool, not")
+    if isinstance(given, Tool) or callable(given):
+        raise ConfigError("tools is a list of functions and Tools; put the one into brackets")
+    found = _sequence(given, "tools is a list of functions and Tools, not")
     made = [Tool.from_function(t) if callable(t) and not isinstance(t, Tool) else t for t in found]
     return _settings("tools", made, Tool)
+
+
+def _check_schema(of: Any) -> None:
+    with loading:
+        from .schema import schema_of
+
+    schema_of(of)
 
 
 def _json_schema(of: Any) -> dict[str, Any]:
@@ -685,7 +704,7 @@ def _plain(value: Any) -> Any:
     if value is None:
         return None
     with loading:
-        from .schema import plain
+        from ._plain import plain
 
     return plain(value)
 

@@ -196,7 +196,7 @@ class Model(_Asked):
             from . import _structured
 
         for event in self.events(request, deadline):
-            yield Done(_structured.read(event.response, request.schema)) if isinstance(event, Done) else event
+            yield Done(_structured.answered(event.response, request)) if isinstance(event, Done) else event
 
     def complete(self, request: Request, deadline: Deadline) -> Response:
         """The whole answer to a request, before the deadline."""
@@ -211,6 +211,30 @@ class Model(_Asked):
                 yield from stream
         else:
             yield from replay(self.complete(request, deadline))
+
+
+class _Stranger(Model):
+    """A target that is no `Model`, and has a `generate`, and perhaps a `stream`."""
+
+    def __init__(self, target: Any) -> None:
+        self._target = target
+        self.name = getattr(target, "name", "") or type(target).__name__
+
+    def complete(self, request: Request, deadline: Deadline) -> Response:
+        found: Response = self._target.generate(request, timeout=deadline.require())
+        return found
+
+    def events(self, request: Request, deadline: Deadline) -> Iterator[StreamEvent]:
+        stream = getattr(self._target, "stream", None)
+        if stream is None:
+            yield from replay(self.complete(request, deadline))
+        else:
+            yield from stream(request, timeout=deadline.require())
+
+
+def as_model(target: Any) -> Model:
+    """Whatever can be asked, as a model."""
+    return target if isinstance(target, Model) else _Stranger(target)
 
 
 def replay(response: Response) -> Iterator[Delta | Done]:

@@ -6,28 +6,34 @@ and its values are converted. How servers are told of a schema is the wires' to 
 
 from __future__ import annotations
 
+import copy
 import re
 
 from . import _json
 from ._loading import loading
-from ._mismatch import MISMATCH, Mismatch, unfit
+from ._mismatch import MISMATCH, Mismatch, check_finite, unfit
 from .errors import ProtocolError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["json_schema", "plain", "read_answer"]
+__all__ = ["json_schema", "read_answer", "schema_of"]
 
 _FENCE = re.compile(r"^[ \t]*```([^\n`]*)$", re.MULTILINE)
 
 
 def json_schema(of: Any) -> dict[str, Any]:
-    """The JSON Schema of a type; a dict is one already.
+    """The JSON Schema of a type, which is yours to change; a dict is one already.
 
     Types are dataclasses, TypedDicts, NamedTuples, enums and what `typing` makes of them and
     of Python's own. Raises TypeError, which names the field, for a type that has no schema.
     """
+    return of if isinstance(of, dict) else copy.deepcopy(schema_of(of))
+
+
+def schema_of(of: Any) -> dict[str, Any]:
+    """The same as it is kept, and not to be changed."""
     if isinstance(of, dict):
         return of
     made: dict[str, Any] = _root_of(of).schema
@@ -46,22 +52,14 @@ def read_answer(text: str, of: Any) -> Any:
         exc.code, exc.partial = MISMATCH, text
         raise
     try:
-        return _checked(of, value) if isinstance(of, dict) else _root_of(of).read(value)
+        if not isinstance(of, dict):
+            return _root_of(of).read(value)
+        check_finite(value)
+        return _checked(of, value)
     except Mismatch as exc:
         raise unfit("the answer does not fit the schema", exc, text) from None
     except RecursionError:
         raise unfit("the answer does not fit the schema", Mismatch([((), "nested too deeply")]), text) from None
-
-
-def plain(value: Any) -> Any:
-    """A value (a dataclass, an enum, a date, a set ...) as JSON values; TypeError if it has none."""
-    with loading:
-        from . import _plain
-
-    try:
-        return _plain.plain(value)
-    except RecursionError:
-        raise TypeError("a value that is nested too deeply, or holds itself, cannot be told in JSON") from None
 
 
 def _checked(schema: dict[str, Any], value: Any) -> Any:
@@ -75,16 +73,12 @@ def _root_of(of: Any) -> Any:
     with loading:
         from . import _types
 
-    try:
-        return _types.root_of(of)
-    except TypeError as exc:
-        if "unhashable" in str(exc):
-            return _types.Root(of)
-        raise
+    return _types.root_of(of)
 
 
 def _json_in(text: str) -> Any:
     what = "the answer to the schema"
+    text = text.lstrip("\ufeff")
     try:
         return _json.loads(text.strip(), what)
     except ProtocolError:

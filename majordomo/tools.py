@@ -16,7 +16,7 @@ from __future__ import annotations
 from . import _json
 from ._budget import Budget
 from ._frozen import copied
-from ._tool_loop import ToolLoop, answer_of, as_count, told, whole
+from ._tool_loop import ToolLoop, answer_of, as_count, ask_stream, ask_whole
 from .errors import ConfigError, ProtocolError
 from .llm import Message, Request
 from .model import Done, Stream
@@ -70,7 +70,7 @@ def run_tools(
     function, TypeError for one without a schema.
     """
     loop = ToolLoop(model, _request(prompt, tools, options), max_turns, timeout, workers, on_tool)
-    return answer_of(loop.events(whole))
+    return answer_of(loop.events(ask_whole))
 
 
 def stream_tools(
@@ -86,11 +86,12 @@ def stream_tools(
 ) -> Stream:
     """The same as a stream: the deltas of every turn, each call's `ToolResult`, one `Done` at the end.
 
+    It takes what `run_tools` takes, and raises what that raises, while it is read.
     `ToolCallDelta.index` counts on over the turns. Nothing is sent, and no time runs, before
     the first event is asked for; a stream that is closed runs no further tool.
     """
     loop = ToolLoop(model, _request(prompt, tools, options), max_turns, timeout, workers, on_tool)
-    return Stream(loop.events(told))
+    return Stream(loop.events(ask_stream))
 
 
 def _request(prompt: Prompt, tools: Tools, options: dict[str, Any]) -> Request:
@@ -110,9 +111,9 @@ class Conversation:
     thread, and takes one question at a time.
 
     token_budget: tokens of messages, system prompt and tools at most, by an estimate.
-    Before a question is sent the oldest turns are dropped, each whole (a user's message and
-    all that follows it until the next), until the rest fits; the question itself is always
-    sent. What a single question adds by its tool calls is not held to it.
+    Before a question is sent the oldest turns are dropped for good, each whole (a user's
+    message and all that follows it until the next), until the rest fits; the question itself
+    is always sent. What a single question adds by its tool calls is not held to it.
     """
 
     def __init__(
@@ -132,6 +133,7 @@ class Conversation:
         self.max_turns, self.workers, self.on_tool = max_turns, workers, on_tool
         self._messages: tuple[Message, ...] = ()
         self._budget = Budget()
+        self._asking = False
         self._loop("", None, {})  # for its checks
 
     @property
@@ -151,11 +153,11 @@ class Conversation:
         conversation. If it fails the conversation stays as it was, and the error has
         `messages`.
         """
-        return answer_of(self._events(self._loop(prompt, timeout, options), whole))
+        return answer_of(self._events(self._loop(prompt, timeout, options), ask_whole))
 
     def stream(self, prompt: Prompt, *, timeout: float | None = None, **options: Any) -> Stream:
         """Ask, and hear as `stream_tools` tells; kept when the stream has ended, and not if it is left before."""
-        return Stream(self._events(self._loop(prompt, timeout, options), told))
+        return Stream(self._events(self._loop(prompt, timeout, options), ask_stream))
 
     def _loop(self, prompt: Prompt, timeout: float | None, options: dict[str, Any]) -> ToolLoop:
         if isinstance(prompt, Request):
@@ -167,6 +169,15 @@ class Conversation:
 
     def _events(self, loop: ToolLoop, ask: Ask) -> Iterator[Any]:
         """What happens, the conversation kept before its end is told."""
+        if self._asking:
+            raise ConfigError("this Conversation is being asked already; one question has to end before the next")
+        self._asking = True
+        try:
+            yield from self._asked(loop, ask)
+        finally:
+            self._asking = False
+
+    def _asked(self, loop: ToolLoop, ask: Ask) -> Iterator[Any]:
         asked, budget = loop.request, self._budget
         messages = (*self._messages, *asked.messages)
         if self.token_budget is not None:
@@ -200,7 +211,10 @@ class Conversation:
         workers: int = 1,
         on_tool: OnTool | None = None,
     ) -> Conversation:
-        """Go on with what `to_json` wrote; ConfigError if the text is something else."""
+        """Go on with what `to_json` wrote; ConfigError if the text is something else.
+
+        system and token_budget come out of the text; tools and the rest are given again.
+        """
         try:
             data = _json.loads_strictly(text, "the letters of this conversation")
         except (TypeError, ProtocolError) as exc:

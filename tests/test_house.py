@@ -22,12 +22,12 @@ ROOT = HOME.parent
 # save for what is told here by name.
 FLOORS = (
     ("errors", "_frozen", "_loading"),
-    ("_annotations", "_docstrings", "_json", "_mismatch", "_plain"),
+    ("_annotations", "_docstrings", "_json", "_mismatch", "_plain", "_words"),
     ("_kinds", "_validation"),
     ("_types",),
     ("_signatures", "schema"),
     ("deadline", "_events", "_incoming", "dsn", "llm"),
-    ("imagegen", "_blot", "_structured"),
+    ("imagegen", "_blot", "_budget", "_structured", "_tool_calls"),
     ("model", "wires._multipart"),
     ("wires._shared",),
     (
@@ -63,7 +63,6 @@ FLOORS = (
     ("providers._drawing", "providers._openai_models"),
     ("providers.openai",),
     ("providers.anthropic", "providers.google", "providers.llamaswap", "providers.ollama", "providers"),
-    ("_budget", "_tool_calls"),
     ("_tool_loop",),
     ("registry", "tools"),
     ("_fake.values", "_fake.rows"),

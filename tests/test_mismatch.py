@@ -7,7 +7,7 @@ from collections import OrderedDict
 
 import pytest
 
-from majordomo._mismatch import Mismatch, expected, shown, told, unfit
+from majordomo._mismatch import Mismatch, as_text, expected, shown, unfit
 
 SHOWN = [
     ("many", '"many"'),
@@ -43,6 +43,7 @@ PLACES = [
     (("a b", "c"), '["a b"].c: wrong'),
     (("a", "", "\n"), 'a[""]["\\n"]: wrong'),
     (("é",), "é: wrong"),
+    (("a",) * 30, "..." + ".a" * 20 + ": wrong"),
     (("x" * 100,), '["' + "x" * 56 + "...]: wrong"),
 ]
 
@@ -50,7 +51,7 @@ PLACES = [
 @pytest.mark.parametrize(("steps", "text"), PLACES, ids=[text for _, text in PLACES])
 def test_places(steps, text):
     """The way to a value is told as one would write it."""
-    assert told([(steps, "wrong")]) == text
+    assert as_text([(steps, "wrong")]) == text
 
 
 def test_seen_from_outside():
@@ -62,8 +63,8 @@ def test_seen_from_outside():
 
 def test_many():
     """Ten are told, the others counted, as far as anybody counts."""
-    assert told([((n,), "no") for n in range(12)]).endswith("[9]: no; and 2 more")
-    assert told([((n,), "no") for n in range(1000)]).endswith("; and many more")
+    assert as_text([((n,), "no") for n in range(12)]).endswith("[9]: no; and 2 more")
+    assert as_text([((n,), "no") for n in range(1000)]).endswith("; and many more")
 
 
 def test_the_error():

@@ -500,7 +500,14 @@ def test_schema():
     """Name and schema stand beside the type; the schema is strict where it can be made so."""
     loose = {**CLOSED, "required": []}
     nullable = {**CLOSED, "properties": {"a": {"anyOf": [{"type": "string"}, {"type": "null"}]}}}
-    for schema, sent, strict in ((CLOSED, CLOSED, True), (loose, nullable, True), (OPEN, OPEN, False)):
+    wide = {"type": "object", "additionalProperties": True}
+    for schema, sent, strict in (
+        (CLOSED, CLOSED, True),
+        (loose, nullable, True),
+        (OPEN, nullable, True),
+        (wide, wide, False),
+    ):
+        assert bool(told_of(wire, Request("Hi", schema=schema), OFFICIAL)) is not strict
         body = wire.encode(Request("Hi", schema=schema), "m", OFFICIAL)
         assert body["text"] == {"format": {"type": "json_schema", "name": "answer", "schema": sent, "strict": strict}}
         assert "instructions" not in body

@@ -281,6 +281,14 @@ def test_ids_made_here_are_sendable():
     assert _shared.sendable_id(id) == id
 
 
+def test_arguments_too_deep_to_go_back():
+    """Arguments that nobody could write again are kept as text."""
+    for depth, malformed in ((150, False), (250, True), (900, True)):
+        text = '{"a": ' * depth + "1" + "}" * depth
+        assert (_shared.tool_call("a", "f", text).malformed is not None) is malformed
+        assert (_shared.tool_call("a", "f", json.loads(text)).malformed is not None) is malformed
+
+
 def test_all_errors_here_are_of_the_tree():
     """Random text as arguments or as an answer raises nothing but errors of the tree."""
     rng = random.Random(7)

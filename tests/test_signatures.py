@@ -9,7 +9,7 @@ import gc
 import pickle
 import weakref
 from dataclasses import dataclass, replace
-from typing import Any, Dict, List, Literal, Optional, Tuple
+from typing import Any, Dict, List, Literal, Optional, Tuple, Union
 
 import pytest
 
@@ -342,6 +342,9 @@ def test_functions_among_the_tools_of_a_request():
     assert Request("Hi", tools=[google, Tool("x")]).tools == (Tool.from_function(google), Tool("x"))
     with pytest.raises(TypeError, match="secret"):
         Request("Hi", tools=[secret])
+    for one in (google, Tool("x")):
+        with pytest.raises(ConfigError, match="put the one into brackets"):
+            Request("Hi", tools=one)
 
 
 def test_a_tool_that_was_changed_or_pickled():
@@ -351,8 +354,19 @@ def test_a_tool_that_was_changed_or_pickled():
         assert copy.call({"city": "x", "days": 2.0}) == "x: rain for 2"
 
 
+def test_a_schema_that_was_changed_by_hand():
+    """Changed parameters count, and arguments are converted all the same; other tools know nothing of it."""
+    tool = Tool.from_function(given)
+    tool.parameters["properties"]["first"]["maximum"] = 3
+    arguments = {"place": {"city": "Oslo"}, "when": "2026-11-22"}
+    assert tool.call({"first": 3, **arguments})[1] == Place("Oslo")
+    with pytest.raises(ProtocolError, match="first: expected at most 3, got 4"):
+        tool.call({"first": 4, **arguments})
+    assert Tool.from_function(given).call({"first": 4, **arguments})[0] == 4
+
+
 def test_functions_are_not_kept_alive():
-    """What was learned of a function goes with it, and with what it holds."""
+    """What was learned of a function goes with its tool, and with what it holds, also where types hold it."""
 
     class Large:
         pass
@@ -360,16 +374,71 @@ def test_functions_are_not_kept_alive():
     def made():
         held = Large()
 
-        def tool(n: int):
+        @dataclass
+        class Number:
+            n: int
+
+        def tool(number: Number):
             return held
 
+        Number.tool = tool
         return Tool.from_function(tool), weakref.ref(held)
 
     tool, held = made()
-    assert tool.call({"n": 1}) is held()
+    assert tool.call({"number": {"n": 1}}) is held()
     del tool
     gc.collect()
     assert held() is None
+
+
+def send(key: str, to: str, subject: str = "none"):
+    return f"{key}: {to}, {subject}"
+
+
+def test_what_is_filled_in_stays_inside():
+    """A parameter that `partial` has filled in by name is not shown to the model, and not its to choose."""
+    for function in (
+        functools.partial(send, key="sk-secret"),
+        functools.partial(functools.partial(send, key="sk-secret"), subject="x"),
+    ):
+        tool = Tool.from_function(function)
+        assert "sk-secret" not in repr(tool.parameters)
+        assert tool.call({"to": "me"}).startswith("sk-secret: me")
+        with pytest.raises(ProtocolError, match="key: not expected"):
+            tool.call({"to": "me", "key": "other"})
+
+
+def test_an_object_that_cannot_be_a_key():
+    """An object is a tool whether or not it can be kept in a dict; names of the function that made it are known."""
+
+    def made():
+        @dataclass
+        class Query:
+            text: str
+
+        @dataclass
+        class Search:
+            name: str
+
+            def __call__(self, query: Query):
+                return query
+
+        return Tool.from_function(Search("s"))
+
+    assert made().call({"query": {"text": "x"}}).text == "x"
+
+
+Endless = Union[None, int, List["Endless"]]
+
+
+def test_an_alias_without_an_end():
+    """A type that is an alias of itself cannot be taken apart."""
+
+    def walk(tree: Endless):
+        return tree
+
+    with pytest.raises(TypeError, match="walk"):
+        Tool.from_function(walk)
 
 
 def test_as_it_is_sent():

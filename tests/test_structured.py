@@ -21,8 +21,10 @@ from majordomo import (
     Request,
     Response,
     TextDelta,
+    Tool,
     ToolCall,
     TruncatedError,
+    Usage,
     assistant,
     classify,
     user,
@@ -79,7 +81,6 @@ def test_a_model_that_misses(schema, value):
 
 
 NO_VALUE = {
-    "calls": ("tool_calls", "", None),
     "declines": ("refusal", "I must not.", None),
     "cut": ("length", GOOD, TruncatedError),
     "filtered": ("content_filter", "{", TruncatedError),
@@ -103,7 +104,16 @@ def test_calls_are_no_answer_yet():
     """An answer that calls tools has no value yet, whatever its reason is called, and is not cut as one."""
     for reason in ("stop", "length", "tool_calls"):
         made = Response(assistant("{", ToolCall("a", "f")), reason)
-        assert Saying(made).generate("Hi", schema=City).parsed is None
+        assert Saying(made).generate("Hi", schema=City, tools=[Tool("f")]).parsed is None
+
+
+def test_calls_that_nobody_offered():
+    """A model that calls a tool where none was offered has not answered, and may be asked again."""
+    made = Response(assistant(ToolCall("a", "f")), "tool_calls")
+    for ask in (lambda model: model.generate, lambda model: lambda *a, **k: list(model.stream(*a, **k))):
+        with pytest.raises(ProtocolError, match="a tool that was not offered"):
+            ask(Saying(made))("Hi", schema=City)
+    assert Saying(made, GOOD).generate("Hi", schema=City, schema_retries=1).parsed == OSLO
 
 
 def test_a_value_that_was_read_already_stays():
@@ -218,6 +228,15 @@ def test_asked_again():
     assert WRONG in third.messages[4].text
     assert [warning.partition(":")[0] for warning in response.warnings] == ["schema", "schema"]
     assert WRONG in response.warnings[1]
+
+
+def test_what_asking_again_costs():
+    """The usage is that of all answers, unknown where one does not say; an error says what its answer cost."""
+    answers = [Response(assistant(text), usage=Usage(10, 5)) for text in (BAD, GOOD)]
+    assert Saying(*answers).generate("Hi", schema=City, schema_retries=1).usage == Usage(20, 10)
+    with pytest.raises(ProtocolError) as caught:
+        Saying(*answers).generate("Hi", schema=City)
+    assert caught.value.usage == Usage(10, 5)
 
 
 def test_asked_again_in_vain():

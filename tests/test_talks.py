@@ -446,3 +446,16 @@ def test_over_every_wire(server, scheme):
     last = server.requests[-1].body
     for words in (b"Be brief.", b"Coat?", b"Oslo, 1: -3 degrees", b"A coat.", b"Thanks."):
         assert words in last
+
+
+def test_a_question_within_a_question():
+    """A conversation takes one question at a time: a tool that asks it is told so."""
+    model = Plays(says(ToolCall("a", "ask", {})), says("So."), says("So."))
+
+    def ask():
+        return talk.ask("And?").text
+
+    talk = Conversation(model, tools=[ask])
+    reply = talk.ask("Well?")
+    assert "one question has to end" in reply.messages[2].parts[0].text
+    assert talk.ask("Still there?").text == "So."

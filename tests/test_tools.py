@@ -175,7 +175,7 @@ def untyped(thing: threading.Thread):
         ({"tools": []}, ConfigError, "no tools"),
         ({"tools": [Tool("look")]}, ConfigError, "look has no function"),
         ({"tools": [look, Tool("look", function=weather)]}, ConfigError, "two tools are named look"),
-        ({"tools": look}, ConfigError, "sequence"),
+        ({"tools": look}, ConfigError, "brackets"),
         ({"tools": [5]}, ConfigError, "int"),
         ({"tools": [untyped]}, TypeError, "thing"),
         ({"prompt": []}, ConfigError, "message"),
@@ -865,7 +865,11 @@ def test_strangers_that_answer(run, kind):
     assert request.messages[-1].role == "tool"
     model = kind(COLD)
     run(model, "Coat?", [look])
-    assert model.asked[0][1] is None
+    assert 0 < model.asked[0][1] <= 600
+    model = kind(says(LOOK), says("7"), says("no number"))
+    assert run(model, "How cold?", [look], schema=int).parsed == 7
+    with pytest.raises(ProtocolError, match="not JSON"):
+        run(model, "How cold?", [look], schema=int)
 
 
 # --- streams

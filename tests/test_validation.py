@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from majordomo import _validation
-from majordomo._mismatch import Mismatch, told
+from majordomo._mismatch import Mismatch, as_text
 from majordomo._validation import check, referred
 
 INFINITE, NO_NUMBER = float("inf"), float("nan")
@@ -215,7 +215,7 @@ def fault(schema, value) -> str | None:
     try:
         check(schema, value)
     except Mismatch as exc:
-        return told(exc.problems)
+        return as_text(exc.problems)
     return None
 
 
@@ -662,7 +662,7 @@ def test_mismatches_without_number():
     with pytest.raises(Mismatch) as caught:
         check(schema, value)
     assert 100 < len(caught.value.problems) <= 1000
-    assert len(told(caught.value.problems)) < 10000
+    assert len(as_text(caught.value.problems)) < 10000
 
 
 def test_what_is_no_json():

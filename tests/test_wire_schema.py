@@ -123,7 +123,12 @@ def test_schemas_without_an_end():
     for _ in range(5000):
         deep = {"type": "object", "additionalProperties": False, "items": deep}
     for schema in (ring, deep):
-        for work in (lambda s: _schema.mapped(s, dict), _schema.inlined, _openai_schema.is_strict, _schema.in_words):
+        for work in (
+            lambda s: _schema.mapped(s, dict),
+            _schema.inlined,
+            _openai_schema.is_strict,
+            lambda s: _schema.in_words(s, []),
+        ):
             with pytest.raises(ConfigError):
                 work(schema)
 
@@ -336,7 +341,7 @@ def test_a_recursive_root():
 
 
 LOOSE = {
-    "an open object": {"type": "object", "properties": {"a": TEXT}},
+    "an open object": {"type": "object", "properties": {"a": TEXT}, "additionalProperties": TEXT},
     "one that may be open": {**closed({}), "additionalProperties": True},
     "a map": {"type": "object", "additionalProperties": TEXT},
     "an open object within": closed({"a": {"type": "object"}}),
@@ -422,7 +427,9 @@ def test_named(title, name):
 
 def test_in_words():
     """The schema stands in the instruction, as JSON."""
-    assert '{"type":"string"}' in _schema.in_words({"type": "string"})
+    told: list[str] = []
+    assert '{"type":"string"}' in _schema.in_words({"type": "string"}, told)
+    assert told == ["schema: asked for in words, for the target does not enforce it"]
 
 
 @dataclass
@@ -437,7 +444,7 @@ class Place:
 def test_a_type_is_a_schema(of):
     """A schema that is given as a type is the one that the type makes, for all that is done with it."""
     assert _schema.checked(of) == json_schema(of)
-    assert _schema.in_words(of) == _schema.in_words(json_schema(of))
+    assert _schema.in_words(of, []) == _schema.in_words(json_schema(of), [])
     assert _openai_schema.named(of) == _openai_schema.named(json_schema(of))
 
 

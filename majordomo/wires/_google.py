@@ -10,8 +10,9 @@ from __future__ import annotations
 import re
 from urllib.parse import quote
 
+from .._words import one_line
 from ..errors import APIError, ConfigError
-from ._shared import error_in, error_object, inner_error, one_line, text_of
+from ._shared import error_in, error_object, inner_error, text_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

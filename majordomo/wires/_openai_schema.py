@@ -32,6 +32,7 @@ _KEYWORDS = frozenset(
 _FORMATS = ("date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid")
 _TOLD = TELLING - _KEYWORDS
 _NULL = {"type": "null"}
+NOT_STRICT = "schema: not enforced by the target, for it has no strict form (it is no object, or one of it is open)"
 _TYPES = {str: "string", bool: "boolean", int: "integer", float: "number", type(None): "null"}
 _KINDS = (*_TYPES.values(), "array", "object")
 
@@ -97,12 +98,18 @@ class _Strict:
         return alone({name: value for name, value in node.items() if name in _KEYWORDS})
 
     def _close(self, node: Node) -> None:
-        """An object names all of its properties, and takes null for those that may be missing."""
+        """An object names all of its properties, and takes null for those that may be missing.
+
+        One that does not say whether it is open is closed: what follows that follows the schema.
+        """
         if "object" not in _kinds(node):
             if "properties" in node:
                 raise UnsupportedError("the schema has properties of what need not be an object")
             return
-        properties, required = node.setdefault("properties", {}), node.get("required", [])
+        properties, required = node.get("properties"), node.get("required", [])
+        if properties:
+            node.setdefault("additionalProperties", False)
+        properties = node.setdefault("properties", {})
         if (
             node.get("additionalProperties") is not False
             or not _is_of_schemas(properties)

@@ -246,10 +246,10 @@ def checked(schema: Any) -> Node:
         mapped(schema, lambda node: node)
         return schema
     with loading:
-        from ..schema import json_schema
+        from ..schema import schema_of
 
     try:
-        return json_schema(schema)
+        return schema_of(schema)
     except TypeError as exc:
         raise UnsupportedError(f"schema is a JSON Schema as a dict, or a type that has one: {exc}") from None
 
@@ -278,7 +278,8 @@ def _is_hashable(value: Any) -> bool:
     return True
 
 
-def in_words(schema: Any) -> str:
-    """An instruction to answer to a schema, for servers that cannot be made to."""
+def in_words(schema: Any, told: list[str], how: str = "in words") -> str:
+    """An instruction to answer to a schema, for servers that cannot be made to; `told` gets the warning."""
+    told.append(f"schema: asked for {how}, for the target does not enforce it")
     text = _json.dumps(checked(schema), "the schema")
     return f"Answer with one JSON value and nothing around it. It must follow this JSON Schema:\n{text}"

@@ -9,6 +9,7 @@ from base64 import b64encode
 
 from .. import _json
 from .._loading import loading
+from .._words import one_line
 from ..errors import APIError, ConfigError, ProtocolError
 from ..llm import Image, Message, Response, ToolCall
 
@@ -101,7 +102,7 @@ def tool_call(id: Any, name: Any, arguments: Any) -> ToolCall:
     """A tool call from what a server sent, however it sent the arguments.
 
     Nothing, `""` and null are `{}`; JSON text, also twice encoded, is read; what is no
-    JSON object is kept as text in `malformed`.
+    JSON object, or one nested too deeply to be sent back, is kept as text in `malformed`.
     """
     call_id = id if isinstance(id, str) and id else fresh_id()
     called = name if isinstance(name, str) else ""
@@ -114,7 +115,7 @@ def tool_call(id: Any, name: Any, arguments: Any) -> ToolCall:
                 value = _json.loads_strictly(value, "arguments")
             except ProtocolError:
                 break
-    if isinstance(value, dict) and (isinstance(text, str) or _can_be_sent(value)):
+    if isinstance(value, dict) and not _json.is_deep(value) and (isinstance(text, str) or _can_be_sent(value)):
         return ToolCall(call_id, called, value)
     return ToolCall(call_id, called, {}, malformed=text if isinstance(text, str) else json_text(text))
 
@@ -249,13 +250,13 @@ def response_of(
     elif reason == "tool_calls" and not any(isinstance(part, ToolCall) for part in parts):
         reason = "other"
     message = Message("assistant", tuple(parts))
-    parsed = None
-    if schema is not None and not any(isinstance(part, ToolCall) for part in parts):
-        with loading:
-            from .. import _structured
+    response = Response(message, reason, usage, raw=raw, refusal=refusal)
+    if schema is None:
+        return response
+    with loading:
+        from .. import _structured
 
-        parsed = _structured.value_of(message.text if answer is None else answer, reason, schema)
-    return Response(message, reason, usage, raw=raw, parsed=parsed, refusal=refusal)
+    return _structured.read(response, schema, answer)
 
 
 def instructed(request: Request, *words: str) -> str:
@@ -352,12 +353,6 @@ def inner_error(payload: Any, status: int, facts: Facts, partial: str = "") -> A
     body = one_line(json_text(payload), 4000)
     code, param = code and one_line(code, 80), param and one_line(param, 80)
     return APIError(status, one_line(message, 300), code, retry_after=wait, body=body, param=param, partial=partial)
-
-
-def one_line(text: str, longest: int) -> str:
-    """Somebody else's words on one line, with nothing that could drive a terminal, cut to `longest`."""
-    line = " ".join("".join([c if c.isprintable() else " " for c in text[: longest * 4]]).split())
-    return line if len(line) <= longest else line[: longest - 3] + "..."
 
 
 def text_of(value: Any) -> str:

@@ -183,8 +183,7 @@ class _Asked:
             self.body.update(tool)
             self.told.append("schema: asked for as the arguments of a tool, for the target does not enforce it")
         else:
-            self.words.append(in_words(schema))
-            self.told.append("schema: asked for in words, for the target does not enforce it")
+            self.words.append(in_words(schema, self.told))
 
     def _can_force_answer(self) -> bool:
         """Whether a tool can be forced for nothing but its arguments: not beside others, and not while it thinks."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from .. import _json
 from .._loading import loading
+from .._words import one_line
 from ..errors import APIError, MajordomoError, ProtocolError, TruncatedError, UnsupportedError
 from ..llm import Image, Text, Thinking, ToolCall, Usage, merge
 from ._conversation import arranged, with_images_moved
 from ._google import SKIP, WITHHELD, blocked, place, raise_error, rows_of
 from ._google import read_error as read_error
 from ._growing import Growing
-from ._shared import base64_of, count_of, fresh_id, instructed, one_line, response_of, settled, tell_level, text_of
+from ._shared import base64_of, count_of, fresh_id, instructed, response_of, settled, tell_level, text_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -235,8 +236,7 @@ def _hold_to(config: dict[str, Any], request: Request, quirks: Quirks, told: lis
         from ._schema import in_words
 
     if "responseJsonSchema" in quirks.remedies or (request.tools and "responseJsonSchema=tools" in quirks.remedies):
-        told.append("schema: asked for in words, for the target does not enforce it")
-        return in_words(request.schema)
+        return in_words(request.schema, told)
     taken = adapted(request.schema)
     config.update(responseMimeType="application/json", responseJsonSchema=taken)
     return ""

@@ -5,11 +5,12 @@ Source: google-genai 3.4 of November 2026 (`types.ImageConfig`, `types.FinishRea
 
 from __future__ import annotations
 
+from .._words import one_line
 from ..errors import APIError, MajordomoError, ProtocolError, UnsupportedError
 from ..llm import Image, merge
 from ._google import WITHHELD, blocked, place, raise_error, rows_of
 from ._google import read_error as read_error
-from ._shared import base64_of, one_line, text_of, told_of_arguments, without_arguments
+from ._shared import base64_of, text_of, told_of_arguments, without_arguments
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

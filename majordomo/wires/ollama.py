@@ -196,8 +196,7 @@ def _hold_to(body: dict[str, Any], schema: Any, quirks: Quirks, told: list[str])
     if quirks.schema_enforced:
         body["format"] = checked(schema)
         return ""
-    told.append("schema: asked for in words, for the target does not enforce it")
-    return in_words(schema)
+    return in_words(schema, told)
 
 
 def _encode_tool(tool: Tool) -> dict[str, Any]:

@@ -227,18 +227,18 @@ def _encode_schema(schema: Any, quirks: Quirks, told: list[str]) -> tuple[dict[s
     if schema is None:
         return None, ""
     with loading:
-        from ._openai_schema import as_given, named
+        from ._openai_schema import NOT_STRICT, as_given, named
         from ._schema import checked, in_words
 
     sent = settled(_BY_SCHEMA, quirks.remedies)
     if sent == _BY_SCHEMA:
         described = (named if quirks.strict_schemas else as_given)(schema)
+        if quirks.official and not described["strict"]:
+            told.append(NOT_STRICT)
         return {"type": "json_schema", "json_schema": described}, ""
     if sent is None or checked(schema).get("type", "object") != "object":  # which is all that JSON mode gives
-        told.append("schema: asked for in words, for the target does not enforce it")
-        return None, in_words(schema)
-    told.append("schema: asked for in JSON mode and in words, for the target does not enforce it")
-    return {"type": "json_object"}, in_words(schema)
+        return None, in_words(schema, told)
+    return {"type": "json_object"}, in_words(schema, told, "in JSON mode and in words")
 
 
 # Source: openai-openapi, `finish_reason`; `function_call` is its older form.

@@ -247,13 +247,15 @@ def _encode_schema(schema: Any, quirks: Quirks, told: list[str]) -> tuple[dict[s
     if schema is None:
         return None, ""
     with loading:
-        from ._openai_schema import named
+        from ._openai_schema import NOT_STRICT, named
         from ._schema import in_words
 
     if "text.format" in quirks.remedies:
-        told.append("schema: asked for in words, for the target does not enforce it")
-        return None, in_words(schema)
-    return {"type": "json_schema", **named(schema)}, ""
+        return None, in_words(schema, told)
+    described = named(schema)
+    if quirks.official and not described["strict"]:
+        told.append(NOT_STRICT)
+    return {"type": "json_schema", **described}, ""
 
 
 def _settings(request: Request, quirks: Quirks, told: list[str]) -> dict[str, Any]:
