@@ -2,9 +2,11 @@
 
 A schema of the user's may be odd, and is not ours to judge: what means nothing is ignored. A
 value is a server's, and may be hostile: each part of it meets each part of the schema once,
-whatever the references. Keywords are those of 2020-12 and their older forms. What is not
-checked lets any value pass, also inside of `not`, `oneOf` and `if`:
+whatever the references. Keywords are those of 2020-12, and `definitions`, `dependencies`,
+`additionalItems` and lists of `items` as before. What is not checked lets any value pass:
 
+- `not`, `if`, `maxContains` and what else asks that something does not fit: `oneOf` is read
+  as `anyOf`;
 - `format`, which the specification calls an annotation;
 - `pattern` and `patternProperties`: Python's `re` knows no limit of time, so that a text made
   for it would hang the call. Beside `patternProperties`, properties of any name are let through;
@@ -13,403 +15,346 @@ checked lets any value pass, also inside of `not`, `oneOf` and `if`:
 
 `null` stands for an absent property where a property may be absent and may not be null: a
 strict form of a schema makes each property required and nullable, and a server that was sent
-one says null where it means nothing.
+one says null where it means nothing. Such nulls are left out on the way: what stands later in
+a node (see `_KEYWORDS`) is asked about what is left.
 """
 
 from __future__ import annotations
 
 import operator
-from urllib.parse import unquote
 
-from ._mismatch import Mismatch, expected, shown
+from ._mismatch import MOST_KEPT, Mismatch, expected, shown
+from ._reference import referred
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any, Callable
 
     from ._mismatch import Problem, Step
 
-    Prepare = Callable[[Any], Any]  # a keyword's value as `Apply` takes it; None if it means nothing
-    Apply = Callable[["_Case", Any], None]
-    Row = tuple[Any, Prepare, Apply]  # with the types of the values that the keyword is about
+    Row = tuple[Callable[[Any, Any], Any], Any]  # called with its argument and a value: the value, a copy, or a _Fault
+    Make = Callable[..., list[Row]]  # of a node, the JSON type of a value, and what the keywords say
 
-__all__ = ["check", "referred"]
+__all__ = ["check"]
 
-_MOST_KEPT = 1000  # mismatches; an answer may have a million
 _MOST_NAMED = 10  # values in a message
-_ROUNDS = 4  # of leaving nulls out: what is left may follow another branch of the schema
-_MOST_STEPS = 100  # references that are followed from one to the next
 _HUGE = 10**400  # limits beyond say nothing of numbers that JSON can hold, and could not be told
 
 
 def check(schema: Any, value: Any) -> Any:
     """The value, without the nulls that stand for absent properties; Mismatch, with all places, if it does not fit.
 
-    What is given back follows the schema. It is the same object if nothing had to be left
-    out, else a copy.
+    It is the same object if nothing had to be left out, else a copy.
     """
+    checker = _Checker(schema)
     try:
-        for _ in range(_ROUNDS):
-            case = _Checker(schema).case(schema, value)
-            if case.exact:
-                return value
-            if not case.has_nulls:
-                raise Mismatch(_problems(case))
-            value = _without(value, _nulls(case))
+        found = _read(checker.node(schema)[type(value)], value)
     except RecursionError:
         raise Mismatch([((), "nested too deeply")]) from None
-    raise Mismatch([((), "expected no null for what is absent")])
+    finally:
+        checker.forget()
+    if type(found) is _Fault:
+        raise Mismatch(_problems(found))
+    return found
 
 
-def referred(root: Any, reference: str) -> Any:
-    """What a reference into a schema names: `#`, or `#/` and a path from the root. None if that is nothing."""
-    if reference != "#" and not reference.startswith("#/"):
-        return None
-    place = root
-    for step in unquote(reference).split("/")[1:]:
-        if isinstance(place, (list, tuple)):
-            place = place[int(step)] if step.isdecimal() and len(step) < 7 and int(step) < len(place) else None
-        else:
-            place = place.get(step.replace("~1", "/").replace("~0", "~")) if isinstance(place, dict) else None
-    return place
+class _Fault:
+    """What is wrong with a value; put into words only if it is told.
 
-
-class _Case:
-    """One value under one schema, and what comes of it.
-
-    fits: whether it follows the schema, once what stands for absent properties is left out.
-    exact: whether it does as it is. sure: whether all that the schema says was looked at.
+    problems: texts, (what was expected, the value), and (step, fault) of members. size: how
+    many, about, in the members too. wanted: types or values, one of which it should have been.
     """
 
-    fits = exact = sure = True
-    texts: tuple[str, ...] = ()  # what is wrong with the value itself
-    nulls: tuple[str, ...] = ()  # properties to leave out
-    has_nulls = False  # here, or in a part
-    wanted: tuple[str, ...] = ()  # types or values: the value should be one of them
-    other_kind = False  # and is not even of the type of one
-    faults = 0  # roughly, of the value and its members, to compare choices by
+    __slots__ = ("problems", "size", "wanted")
 
-    def __init__(self, checker: _Checker, node: Any, value: Any) -> None:
-        self.checker = checker
-        self.node = node
-        self.value = value
-        self.parts: list[tuple[Step | None, _Case]] = []  # what is not exact; None leads to the value itself
-        self.blamed: list[tuple[Step | None, _Case]] = []  # of choices that all failed, the likeliest
+    def __init__(self, problems: list[Any], size: int = 1, wanted: tuple[str, ...] = ()) -> None:
+        self.problems, self.size, self.wanted = problems, size, wanted
 
-    def fail(self, text: str) -> None:
-        self.fits = self.exact = False
-        self.texts += (text,)
-        self.faults += 1
 
-    def want(self, wanted: tuple[str, ...], said: str = "", *, other_kind: bool) -> None:
-        """Fail, for the value is none of these; said: the same in words."""
-        self.wanted, self.other_kind = wanted, other_kind
-        self.fail(_expected(said or _either(wanted), self.value))
+class _Rows(list):  # type: ignore[type-arg]
+    """What a node asks of values of a type.
 
-    def fail_at(self, step: Step, text: str) -> None:
-        """Fail for a member, which need not be there."""
-        member = _Case(self.checker, None, None)
-        member.fail(text)
-        self.take(step, member)
+    seen: what came of each value, by its id, where some of the rows lead to a value a second
+    time. Without it, schemas that lead to each part in two ways would take exponential time.
+    """
 
-    def must(self, schema: Any) -> None:
-        """The value has to follow another schema, too."""
-        self.take(None, self.checker.case(schema, self.value))
+    __slots__ = ("seen",)
 
-    def member(self, step: Any, schema: Any) -> None:
-        """A member of the value has to follow a schema."""
-        self.take(step, self.checker.case(schema, self.value[step]))
+    def __init__(self, rows: Iterable[Row] = ()) -> None:
+        super().__init__(rows)
+        self.seen: dict[int, tuple[Any, Any]] | None = {} if any([apply in _AGAIN for apply, _ in self]) else None
 
-    def take(self, step: Step | None, case: _Case) -> None:
-        """What came of a member, or (None) of the value itself, counts here."""
-        if not case.sure:
-            self.sure = False
-        if not case.exact:
-            self.exact = False
-            self.fits = self.fits and case.fits
-            self.has_nulls = self.has_nulls or case.has_nulls
-            if case.has_nulls or len(self.parts) < _MOST_KEPT:
-                self.parts.append((step, case))
-            self.faults += case.faults if step is None else not case.fits
-            if step is None:
-                self.wanted = self.wanted or case.wanted
-                self.other_kind = self.other_kind or case.other_kind
 
-    def blame(self, step: Step | None, case: _Case) -> None:
-        """Fail as one of several choices did; nothing is left out for its sake."""
-        self.fits = self.exact = False
-        self.blamed.append((step, case))
-        self.faults += case.faults
+class _Node(dict):  # type: ignore[type-arg]
+    """A schema within another: its rows by the type of the value, made when the first such value comes."""
 
-    def has(self, name: str) -> bool:
-        return name in self.value and name not in self.nulls
+    __slots__ = ("checker", "schema")
+
+    def __init__(self, schema: Any, checker: _Checker) -> None:
+        super().__init__()
+        self.schema, self.checker = schema, checker
+
+    def __missing__(self, kind: type) -> _Rows:
+        self[kind] = _Rows()  # for references that lead back here
+        rows = self[kind] = self._rows(_base(kind))
+        return rows
+
+    def _rows(self, base: type) -> _Rows:
+        rows: list[Row] = [(_refuse, ())] if self.schema is False else []
+        if base is float:
+            rows.append((_hold, (lambda value, _: value - value == 0, None, ("a finite number",))))
+        if isinstance(self.schema, dict):
+            for keyword, (bases, make) in _KEYWORDS.items():
+                if keyword in self.schema and (base in bases or bases is _ANY):
+                    rows += make(self, base, self.schema[keyword])
+        rows = [row for row in rows if row[0] is _refuse][:1] or rows
+        if len(rows) == 1 and rows[0][0] is _read:
+            return rows[0][1]  # type: ignore[no-any-return]
+        return _Rows(rows)
+
+    def same(self, schema: Any, base: type) -> list[Row]:
+        """The rows by which the value has to follow another schema, too."""
+        rows = self.checker.node(schema)[base]
+        return rows if not rows or rows[0][0] is _refuse else [(_read, rows)]
 
 
 class _Checker:
     """One value on its way through one schema. Both stay as they are meanwhile, so that ids are names."""
 
     def __init__(self, root: Any) -> None:
-        self._root = root
-        self._plans: dict[tuple[int, type], tuple[list[tuple[Apply, Any]], dict[int, _Case] | None]] = {}
-        self._choices: dict[int, tuple[set[str], tuple[str, ...], str, set[str]]] = {}
-        self._keys: dict[int, str] = {}
-        self._names: dict[tuple[str, ...], str] = {}
+        self.root = root
+        self._nodes: dict[int, _Node] = {}
+        self._keys: dict[int, tuple[Any, Any]] = {}
+        self._names: dict[tuple[Any, ...], tuple[int]] = {}
 
-    def case(self, schema: Any, value: Any) -> _Case:
-        """What a value comes to under a schema; looked into once, by however many ways one gets there."""
-        place = (id(schema), type(value))
-        plan = self._plans.get(place)
-        if plan is None:
-            plan = self._plans[place] = _plan(schema, type(value))
-        rows, known = plan
-        if not rows:
-            return _FITS
-        found = None if known is None else known.get(id(value))
+    def node(self, schema: Any) -> _Node:
+        found = self._nodes.get(id(schema))
         if found is None:
-            if known is not None:
-                known[id(value)] = _UNSURE  # of references that lead back here
-            found = _Case(self, schema, value)
-            for apply, argument in rows:
-                apply(found, argument)
-                if found.wanted:  # no need to tell the faults of what should be something else
-                    break
-            if found.exact:
-                found = _FITS if found.sure else _UNSURE
-            if known is not None:
-                known[id(value)] = found
+            found = self._nodes[id(schema)] = _Node(schema, self)
         return found
 
-    def referred(self, reference: str) -> Any:
-        return referred(self._root, reference)
+    def forget(self) -> None:
+        """Undo the nodes, which know each other: what they have seen shall not wait for the garbage collector."""
+        for node in self._nodes.values():
+            node.clear()
+        self._nodes.clear()
 
-    def followed(self, schema: Any) -> dict[str, Any]:
-        """What a schema that is a reference stands for; nothing for what is no schema."""
-        for _ in range(_MOST_STEPS):
-            if not isinstance(schema, dict) or not isinstance(schema.get("$ref"), str):
-                break
-            schema = self.referred(schema["$ref"])
-        return schema if isinstance(schema, dict) else {}
+    def key(self, value: Any) -> Any:
+        """What equal JSON values have in common with no others.
 
-    def choices(self, values: Any) -> tuple[set[str], tuple[str, ...], str, set[str]]:
-        """The keys of the values of an `enum`, the values as they are told, one by one and as a whole, their types."""
-        found = self._choices.get(id(values))
-        if found is None:
-            keys, kinds = set(), set()
-            told: list[str] = []
-            for value in values:
-                key = self.key(value)
-                if key is not None:
-                    keys.add(key)
-                    kinds.add(_kind(value))
-                    told += [shown(value)] * (len(told) <= _MOST_NAMED)
-            found = self._choices[id(values)] = (keys, tuple(told), _either(tuple(told)), kinds)
-        return found
-
-    def key(self, value: Any) -> str | None:
-        """What equal JSON values have in common with no others; None for what is no JSON.
-
-        It is a text because a server can make up numbers, but no texts, that all fall into
-        one slot of a set. Each part of a value is looked into once.
+        Numbers are told in texts: a server can make up numbers, but no texts, that all fall
+        into one slot of a set. Each part of a value is looked into once.
         """
-        try:
-            return self._key(value)
-        except TypeError:
-            return None
-
-    def _key(self, value: Any) -> str:
         if isinstance(value, str):
-            return f'"{value}'
+            return value
         if value is None or isinstance(value, bool):
-            return str(value)
+            return (str(value),)
         if isinstance(value, (int, float)):
-            return hex(int(value)) if isinstance(value, int) or value.is_integer() else value.hex()
-        found = self._keys.get(id(value))
-        if found is None:
+            return (hex(int(value)) if isinstance(value, int) or value.is_integer() else value.hex(),)
+        if id(value) not in self._keys:
+            parts: tuple[Any, ...] = (type(value), id(value))  # what is no JSON
             if isinstance(value, dict):
-                parts = ("{", *[text for name in sorted(value) for text in (name, self._key(value[name]))])
+                parts = ("{", *[part for name in sorted(value, key=str) for part in (name, self.key(value[name]))])
             elif isinstance(value, (list, tuple)):
-                parts = ("[", *[self._key(item) for item in value])
-            else:
-                raise TypeError(type(value).__name__)
-            found = self._keys[id(value)] = self._names.setdefault(parts, f"#{len(self._names)}")
-        return found
+                parts = ("[", *[self.key(item) for item in value])
+            self._keys[id(value)] = (value, self._names.setdefault(parts, (len(self._names),)))
+        return self._keys[id(value)][1]
 
 
-def _plan(schema: Any, kind: type) -> tuple[list[tuple[Apply, Any]], dict[int, _Case] | None]:
-    """What a schema asks of values of a type; if other schemas are part of that, where to keep what came of it."""
-    rows: list[tuple[Apply, Any]] = [(_is_finite, None)] if issubclass(kind, float) else []
-    if schema is False:
-        rows.append((_is_absent, None))
-    flat = rows + _rows(_FLAT, schema, kind)
-    deep = _rows(_DEEP, schema, kind)
-    return flat + deep, {} if deep else None
-
-
-def _rows(table: dict[str, Row], schema: Any, kind: type) -> list[tuple[Apply, Any]]:
-    found = []
-    for keyword, (kinds, prepare, apply) in table.items() if isinstance(schema, dict) else ():
-        if keyword in schema and issubclass(kind, kinds) and not (kind is bool and kinds is _NUMBER):
-            argument = prepare(schema[keyword])
-            is_met = apply is _type and any([name in _ALWAYS.get(kind, ()) for name in argument or ()])
-            if argument is not None and not is_met:
-                found.append((apply, argument))
-    return found
-
-
-# --- what came of it
-
-
-def _problems(case: _Case) -> list[Problem]:
-    """The mismatches, each once, as far as they are kept."""
+def _problems(fault: _Fault) -> list[Problem]:
+    """The mismatches with their places, each once, as far as they are kept."""
     found: dict[Problem, None] = {}
     seen = set()
-    waiting: list[tuple[tuple[Step, ...], _Case]] = [((), case)]
-    while waiting and len(found) < _MOST_KEPT:
-        steps, case = waiting.pop()
-        if not case.fits and (steps, id(case)) not in seen:
-            seen.add((steps, id(case)))
-            found.update(dict.fromkeys((steps, text) for text in case.texts))
-            for step, part in reversed((*case.parts, *case.blamed)):
-                waiting.append((steps if step is None else (*steps, step), part))
+    waiting: list[tuple[tuple[Step, ...], Any]] = [((), ("", fault))]
+    while waiting and len(found) < MOST_KEPT:
+        steps, problem = waiting.pop()
+        if isinstance(problem, str):
+            found[steps, problem] = None
+        elif type(problem[1]) is not _Fault:
+            found[steps, expected(*problem).problems[0][1]] = None
+        elif (steps, id(problem[1])) not in seen:
+            seen.add((steps, id(problem[1])))
+            for part in reversed(problem[1].problems):
+                is_member = type(part) is tuple and type(part[1]) is _Fault
+                waiting.append(((*steps, part[0]) if is_member else steps, part))
     return list(found)
 
 
-def _nulls(case: _Case) -> dict[int, set[str]]:
-    """The properties to leave out, by the id of the object that has them."""
-    found: dict[int, set[str]] = {}
-    seen = set()
-    waiting = [case]
-    while waiting:
-        case = waiting.pop()
-        if case.has_nulls and id(case) not in seen:
-            seen.add(id(case))
-            found.setdefault(id(case.value), set()).update(case.nulls)
-            waiting += [part for _, part in case.parts]
+# --- what is asked of a value: it comes back, or a copy without some nulls, or a fault
+
+
+def _read(rows: _Rows, value: Any) -> Any:
+    """All that a node asks. What one row leaves out is not there for the next."""
+    if rows.seen is not None and id(value) in rows.seen:
+        return rows.seen[id(value)][1]
+    found = value
+    faults: list[_Fault] = []
+    for apply, argument in rows:
+        come = apply(argument, found)
+        if type(come) is _Fault:
+            faults.append(come)
+            if come.wanted:  # no need to tell the faults of what should be something else
+                break
+        else:
+            found = come
+    if len(faults) == 1:
+        found = faults[0]
+    elif faults:
+        problems = [problem for fault in faults for problem in fault.problems]
+        found = _Fault(problems[:MOST_KEPT], sum([fault.size for fault in faults]), faults[-1].wanted)
+    if rows.seen is not None:
+        rows.seen[id(value)] = (value, found)  # with the value: an id is its name only while it lives
     return found
 
 
-def _without(value: Any, left_out: dict[int, set[str]]) -> Any:
-    """A copy without these properties; of a value that has none, the value."""
-    kept: Any
-    if isinstance(value, dict):
-        gone = left_out.get(id(value), ())
-        kept = {name: _without(inner, left_out) for name, inner in value.items() if name not in gone}
-        changed = len(kept) < len(value) or any([inner is not value[name] for name, inner in kept.items()])
-    elif isinstance(value, list):
-        kept = [_without(inner, left_out) for inner in value]
-        changed = any([inner is not before for inner, before in zip(kept, value)])
-    else:
-        return value
-    return kept if changed else value
+def _members(argument: tuple[dict[Any, _Node], _Node, set[str]], value: Any) -> Any:
+    """The members, each by its node or that of the rest; a null that does not fit may be one to leave out."""
+    nodes, rest, optional = argument
+    left = value
+    problems, size = [], 0
+    for step, inner in value.items() if isinstance(value, dict) else enumerate(value):
+        rows = nodes.get(step, rest)[type(inner)]
+        found = _read(rows, inner) if rows else inner
+        if found is not inner:
+            is_wrong = type(found) is _Fault
+            if is_wrong and not (inner is None and step in optional):
+                problems.append((step, found))
+                size += found.size
+                if size >= MOST_KEPT:
+                    break
+                continue
+            left = left.copy() if left is value else left
+            if is_wrong:
+                del left[step]
+            else:
+                left[step] = found
+    return _Fault(problems, size) if problems else left
 
 
-def _expected(what: str, value: Any) -> str:
-    return expected(what, value).problems[0][1]
+def _first(choices: list[_Rows], value: Any) -> Any:
+    """The first choice that fits; one that leaves nothing out goes before others."""
+    fitting: list[Any] = []
+    faults: list[_Fault] = []
+    for rows in choices:
+        found = _read(rows, value)
+        if found is value:
+            return value
+        (faults if type(found) is _Fault else fitting).append(found)
+    return fitting[0] if fitting else _likeliest(choices, faults, value)
 
 
-def _either(wanted: tuple[str, ...]) -> str:
-    """`integer or null`, `"a"`, `one of "a", "b"`."""
-    if len(wanted) == 1 or all([one in _TYPES for one in wanted]):
-        return " or ".join(wanted)
-    return f"one of {', '.join(wanted[:_MOST_NAMED])}{', ...' * (len(wanted) > _MOST_NAMED)}"
+def _likeliest(choices: list[_Rows], faults: list[_Fault], value: Any) -> _Fault:
+    """What is most likely to help: what is wrong by the one choice that may have been meant."""
+    if all([fault.wanted for fault in faults]):
+        return _refuse(_together(faults), value)
+    tags = [_tags(rows, value) for rows in choices]
+    for name in tags[0]:
+        if all([name in tag for tag in tags]):
+            found = [_read(tag[name], value[name]) for tag in tags]
+            meant = [fault for fault, member in zip(faults, found) if type(member) is not _Fault]
+            if not meant:
+                return _Fault([(name, _refuse(_together(found), value[name]))])
+            if len(meant) < len(faults):
+                faults = meant
+                break
+    nearest = min(faults, key=lambda fault: len(fault.problems))
+    said = f"fits none of {len(choices)} choices; to fit the nearest, mend what follows"
+    return nearest if len(faults) == 1 else _Fault([said, *nearest.problems], nearest.size)
 
 
-def _together(cases: list[_Case]) -> tuple[str, ...]:
+def _tags(choice: _Rows, value: Any) -> dict[str, _Rows]:
+    """What is asked of the members that are bound to certain values: they may tell what was meant."""
+    nodes = [pair for apply, argument in choice if apply is _members for pair in argument[0].items()]
+    bound = [(name, node) for name, node in nodes if {"const", "enum"}.intersection(_named(node.schema))]
+    return {name: node[type(value[name])] for name, node in bound if name in value}
+
+
+def _together(faults: list[_Fault]) -> tuple[str, ...]:
     """What is wanted by any of several."""
-    return tuple(dict.fromkeys([one for case in cases for one in case.wanted]))[: _MOST_NAMED + 1]
+    return tuple(dict.fromkeys([one for fault in faults for one in fault.wanted]))[: _MOST_NAMED + 1]
 
 
-def _kind(value: Any) -> str:
-    """The JSON type of a value."""
-    return next((name for name, is_one in _TYPES.items() if is_one(value)), "")
+def _refuse(wanted: tuple[str, ...], value: Any) -> _Fault:
+    """It should be one of these, as `integer or null`, `"a"`, `one of "a", "b"`; or not be there."""
+    if not wanted:
+        return _Fault(["not expected"])
+    said = f"one of {', '.join(wanted[:_MOST_NAMED])}{', ...' * (len(wanted) > _MOST_NAMED)}"
+    if len(wanted) == 1 or all([one in _TYPES for one in wanted]):
+        said = " or ".join(wanted)
+    return _Fault([(said, value)], wanted=wanted)
 
 
-# --- what a keyword may say; None for what means nothing
+def _hold(argument: tuple[Callable[[Any, Any], bool], Any, str | tuple[str, ...]], value: Any) -> Any:
+    """A test of the value; what it fails is told in words, or by what is wanted."""
+    fits, limit, said = argument
+    if fits(value, limit):
+        return value
+    return _refuse(said, value) if isinstance(said, tuple) else _Fault([(said, value)])
 
 
-def _number(argument: Any) -> Any:
-    is_number = isinstance(argument, (int, float)) and not isinstance(argument, bool)
-    return argument if is_number and -_HUGE < argument < _HUGE else None
+def _unique(key: Callable[[Any], Any], value: Any) -> Any:
+    seen: dict[Any, int] = {}
+    found = [(index, item) for index, item in enumerate(value) if seen.setdefault(key(item), index) != index]
+    return _faulty(value, [(index, _Fault([("no item twice", item)])) for index, item in found[:MOST_KEPT]])
 
 
-def _positive(argument: Any) -> Any:
-    return argument if _number(argument) is not None and argument > 0 else None
+def _required(argument: tuple[list[str], str], value: Any) -> Any:
+    names, said = argument
+    return _faulty(value, [(name, _Fault([said])) for name in names if name not in value])
 
 
-def _count(argument: Any) -> Any:
-    return int(argument) if _number(argument) is not None and argument >= 0 and argument == int(argument) else None
+def _names(rows: _Rows, value: Any) -> Any:
+    found = [(name, _read(rows, name)) for name in value]
+    return _faulty(value, [(name, fault) for name, fault in found if type(fault) is _Fault])
 
 
-def _true(argument: Any) -> Any:
-    return True if argument is True else None
+def _faulty(value: Any, problems: list[Any]) -> Any:
+    return _Fault(problems[:MOST_KEPT], len(problems)) if problems else value
 
 
-def _string(argument: Any) -> Any:
-    return argument if isinstance(argument, str) else None
+def _given(argument: tuple[_Rows, str], value: Any) -> Any:
+    rows, name = argument
+    return _read(rows, value) if name in value else value
+
+
+def _contains(argument: tuple[_Node, int], value: Any) -> Any:
+    node, least = argument
+    count = sum([type(_read(node[type(item)], item)) is not _Fault for item in value])
+    return value if count >= least else _Fault([f"expected at least {least} that fit `contains`, got {count}"])
+
+
+# --- the rows of a keyword, for values of a type; none if it means nothing
 
 
 def _list(argument: Any) -> Any:
-    return argument if isinstance(argument, (list, tuple)) and argument else None
+    return argument if isinstance(argument, (list, tuple)) else ()
 
 
-def _only(argument: Any) -> Any:
-    return (argument,)
-
-
-def _types(argument: Any) -> Any:
-    names = _list(argument) or (argument,)
-    return tuple(names) if all([isinstance(name, str) and name in _TYPES for name in names]) else None
-
-
-def _strings(argument: Any) -> Any:
-    return [name for name in _list(argument) or () if isinstance(name, str)] or None
-
-
-def _schema(argument: Any) -> Any:
-    return argument if isinstance(argument, (dict, bool)) else None
-
-
-def _schema_or_list(argument: Any) -> Any:
-    return _list(argument) or _schema(argument)
+def _strings(argument: Any) -> list[str]:
+    return [name for name in _list(argument) if isinstance(name, str)]
 
 
 def _named(argument: Any) -> Any:
-    return argument if isinstance(argument, dict) and argument else None
+    return argument if isinstance(argument, dict) else {}
 
 
-# --- what a keyword asks of a value
+def _base(kind: type) -> type:
+    return next(base for base in _BASES if issubclass(kind, base))
 
 
-def _is_finite(case: _Case, _: Any) -> None:
-    if case.value - case.value != 0:
-        case.want(("a finite number",), other_kind=True)
+def _limit(said: str, fits: Callable[[Any, Any], bool], nouns: str = "") -> Make:
+    """A limit, in words with its place in them; of a count of nouns (one and many), if there are any."""
 
+    def make(node: _Node, base: type, limit: Any) -> list[Row]:
+        is_number = isinstance(limit, (int, float)) and not isinstance(limit, bool) and -_HUGE < limit < _HUGE
+        if not is_number or (nouns and (limit < 0 or limit != int(limit))):
+            return []
+        one, _, many = nouns.partition(" ")
+        told = f"{said.format(int(limit))} {one if limit == 1 else many}" if nouns else said.format(limit)
+        return [(_hold, (fits, limit, told))]
 
-def _is_absent(case: _Case, _: Any) -> None:
-    case.fail("not expected")
-    case.other_kind = True
-
-
-def _values(case: _Case, values: Any) -> None:
-    keys, told, said, kinds = case.checker.choices(values)
-    if keys and case.checker.key(case.value) not in keys:
-        case.want(told, said, other_kind=_kind(case.value) not in kinds)
-
-
-def _type(case: _Case, names: tuple[str, ...]) -> None:
-    if not any([_TYPES[name](case.value) for name in names]):
-        case.want(names, other_kind=True)
-
-
-def _bound(what: str, fits: Callable[[Any, Any], bool]) -> Apply:
-    """A limit. what: in words, with its place in them, and in the plural."""
-
-    def apply(case: _Case, limit: Any) -> None:
-        if not fits(case.value, limit):
-            said = what.format(limit)
-            case.fail(_expected(said[:-1] if limit == 1 and said.endswith("s") else said, case.value))
-
-    return apply
+    return make
 
 
 def _is_long(value: Any, limit: int) -> bool:
@@ -418,6 +363,13 @@ def _is_long(value: Any, limit: int) -> bool:
 
 def _is_short(value: Any, limit: int) -> bool:
     return len(value) <= limit
+
+
+def _is_multiple(value: Any, unit: Any) -> bool:
+    """Whether it is, of the decimals that are written: 0.3 is no multiple of 0.1 in floats."""
+    (digits, power), (unit_digits, unit_power) = _decimal(value), _decimal(unit)
+    least = min(power, unit_power)
+    return unit <= 0 or not digits * 10 ** (power - least) % (unit_digits * 10 ** (unit_power - least))
 
 
 def _decimal(number: Any) -> tuple[int, int]:
@@ -429,281 +381,114 @@ def _decimal(number: Any) -> tuple[int, int]:
     return int(whole + rest), int(power or 0) - len(rest)
 
 
-def _is_multiple(value: Any, unit: Any) -> bool:
-    """Whether it is, of the decimals that are written: 0.3 is no multiple of 0.1 in floats."""
-    (digits, power), (unit_digits, unit_power) = _decimal(value), _decimal(unit)
-    least = min(power, unit_power)
-    return bool(digits * 10 ** (power - least) % (unit_digits * 10 ** (unit_power - least)) == 0)
+def _enum(node: _Node, base: type, values: Any) -> list[Row]:
+    told = tuple([shown(value) for value in _list(values)[: _MOST_NAMED + 1]])
+    bases = {_base(type(value)) for value in _list(values)}
+    if base in bases or (base in _NUMBER and not bases.isdisjoint(_NUMBER)):
+        key = node.checker.key
+        keys = {key(value) for value in values}
+        return [(_hold, (lambda value, _: key(value) in keys, None, told))]
+    return [(_refuse, told)] if told else []
 
 
-def _unique(case: _Case, _: Any) -> None:
-    seen = set()
-    for index, item in enumerate(case.value):
-        key = case.checker.key(item)
-        if key in seen:
-            case.fail_at(index, _expected("no item twice", item))
-        elif key is not None:
-            seen.add(key)
+def _type(node: _Node, base: type, argument: Any) -> list[Row]:
+    names = tuple(_list(argument) or (argument,))
+    if not all([isinstance(name, str) and name in _TYPES for name in names]):
+        return []
+    if not any([base in _TYPES[name] for name in names]):
+        return [(_refuse, names)]
+    is_whole: Row = (_hold, (lambda value, _: value.is_integer(), None, names))
+    return [is_whole] if base is float and "number" not in names else []
 
 
-def _properties(case: _Case, schemas: dict[str, Any]) -> None:
-    for name, schema in schemas.items():
-        if name in case.value:
-            member = case.checker.case(schema, case.value[name])
-            if member.fits or case.value[name] is not None or name in (_strings(case.node.get("required")) or ()):
-                case.take(name, member)
-            else:
-                case.nulls += (name,)
-                case.exact, case.has_nulls = False, True
+def _properties(node: _Node, base: type, named: Any) -> list[Row]:
+    rest = True if _named(node.schema.get("patternProperties")) else node.schema.get("additionalProperties")
+    nodes = {name: node.checker.node(schema) for name, schema in _named(named).items()}
+    optional = {*nodes}.difference(_strings(node.schema.get("required")))
+    return [(_members, (nodes, node.checker.node(rest), optional))]
 
 
-def _additional_properties(case: _Case, schema: Any) -> None:
-    named = case.node.get("properties")
-    if not _named(case.node.get("patternProperties")):
-        for name in case.value:
-            if not isinstance(named, dict) or name not in named:
-                case.member(name, schema)
+def _items(node: _Node, base: type, rest: Any) -> list[Row]:
+    first = node.schema.get("prefixItems")
+    if isinstance(rest, (list, tuple)):  # before 2020-12
+        first, rest = rest, node.schema.get("additionalItems")
+    nodes = {index: node.checker.node(schema) for index, schema in enumerate(_list(first))}
+    return [(_members, (nodes, node.checker.node(rest), ()))]
 
 
-def _property_names(case: _Case, schema: Any) -> None:
-    for name in case.value:
-        found = case.checker.case(schema, name)
-        case.sure = case.sure and found.sure
-        for _, text in _problems(found):
-            case.fail_at(name, f"its name: {text}")
+def _at_least(node: _Node, base: type, schema: Any) -> list[Row]:
+    least = node.schema.get("minContains")
+    row = (_contains, (node.checker.node(schema), least if isinstance(least, (int, float)) else 1))
+    return [row] if isinstance(schema, (dict, bool)) else []
 
 
-def _required(case: _Case, names: list[str]) -> None:
-    for name in names:
-        if name not in case.value:
-            case.fail_at(name, "missing")
-
-
-def _dependent(case: _Case, needed: dict[str, Any]) -> None:
+def _dependent(node: _Node, base: type, needed: Any) -> list[Row]:
     """Names, or a schema, that count if a property is there."""
-    for name, more in needed.items():
-        if case.has(name):
-            for other in _strings(more) or ():
-                if not case.has(other):
-                    case.fail_at(other, f"missing beside {shown(name)}")
-            if _schema(more) is not None:
-                case.must(more)
-
-
-def _fewest_properties(case: _Case, limit: int) -> None:
-    if len(case.value) - len(case.nulls) < limit:
-        case.fail(_expected(f"at least {limit} propert{'y' if limit == 1 else 'ies'}", case.value))
-
-
-def _most_properties(case: _Case, limit: int) -> None:
-    if len(case.value) - len(case.nulls) > limit:
-        case.fail(_expected(f"at most {limit} propert{'y' if limit == 1 else 'ies'}", case.value))
-
-
-def _prefix_items(case: _Case, schemas: Any) -> None:
-    for index, schema in enumerate(schemas[: len(case.value)]):
-        case.member(index, schema)
-
-
-def _items(case: _Case, schema: Any) -> None:
-    first = _list(case.node.get("prefixItems")) or ()
-    if isinstance(schema, (list, tuple)):
-        _prefix_items(case, schema)
-    else:
-        for index in range(len(first), len(case.value)):
-            case.member(index, schema)
-
-
-def _additional_items(case: _Case, schema: Any) -> None:
-    first = _list(case.node.get("items"))
-    for index in range(len(first), len(case.value)) if first else ():
-        case.member(index, schema)
-
-
-def _contains(case: _Case, schema: Any) -> None:
-    least, most = _count(case.node.get("minContains")), _count(case.node.get("maxContains"))
-    least = 1 if least is None else least
-    found = [one for one in [case.checker.case(schema, item) for item in case.value] if one.exact]
-    sure = sum([one.sure for one in found])
-    case.sure = case.sure and sure == len(found)
-    if len(found) < least:
-        case.fail(f"expected at least {least} that fit `contains`, got {len(found)}")
-    if most is not None and sure > most:
-        case.fail(f"expected at most {most} that fit `contains`, got {sure}")
-
-
-def _all_of(case: _Case, schemas: Any) -> None:
-    for schema in schemas:
-        case.must(schema)
-
-
-def _any_of(case: _Case, schemas: Any) -> None:
-    choices = []
-    for schema in schemas:
-        choices.append(case.checker.case(schema, case.value))
-        if choices[-1].exact:
-            case.take(None, choices[-1])
-            return
-    fitting = [choice for choice in choices if choice.fits]
-    if fitting:
-        case.take(None, fitting[0])
-    else:
-        _blame(case, list(zip(schemas, choices)))
-
-
-def _one_of(case: _Case, schemas: Any) -> None:
-    choices = [case.checker.case(schema, case.value) for schema in schemas]
-    fitting = [choice for choice in choices if choice.exact] or [choice for choice in choices if choice.fits]
-    if sum([choice.sure for choice in fitting]) > 1:
-        case.fail(_expected(f"what fits only one of {len(choices)} choices", case.value))
-    elif fitting:
-        case.take(None, fitting[0])
-        case.sure = case.sure and len(fitting) == 1
-    else:
-        _blame(case, list(zip(schemas, choices)))
-
-
-def _not(case: _Case, schema: Any) -> None:
-    found = case.checker.case(schema, case.value)
-    case.sure = case.sure and found.sure
-    if found.exact and found.sure:
-        case.fail(_expected("what does not fit `not`", case.value))
-
-
-def _if(case: _Case, schema: Any) -> None:
-    found = case.checker.case(schema, case.value)
-    branch = case.node.get("then" if found.exact else "else")
-    if found.exact and not found.sure:
-        case.sure = False
-    elif _schema(branch) is not None:
-        case.must(branch)
-
-
-def _refer(case: _Case, reference: str) -> None:
-    named = case.checker.referred(reference)
-    if _schema(named) is None:
-        case.sure = False
-    else:
-        case.must(named)
-
-
-def _unchecked(case: _Case, _: Any) -> None:
-    case.sure = False
-
-
-# --- which of several choices was meant
-
-
-def _blame(case: _Case, choices: list[tuple[Any, _Case]]) -> None:
-    """Fail, and tell what is most likely to help: what is wrong by the one choice that may have been meant."""
-    alike = [choice for choice in choices if not choice[1].other_kind]
-    if not alike:
-        wanted = _together([choice for _, choice in choices])
-        if wanted:
-            case.want(wanted, other_kind=True)
-        else:
-            _is_absent(case, None)
-        return
-    alike = _tagged(case, alike) if len(alike) > 1 and isinstance(case.value, dict) else alike
-    if len(alike) > 1:
-        case.fail(f"fits none of {len(choices)} choices; to fit the nearest, mend what follows")
-    if alike:
-        nearest = min([choice for _, choice in alike], key=lambda choice: choice.faults)
-        case.blame(None, nearest)
-
-
-def _tagged(case: _Case, choices: list[tuple[Any, _Case]]) -> list[tuple[Any, _Case]]:
-    """The choices by the property that tells them apart, if there is one; none, and it is told, if it fits none."""
-    tags = [_tags(case, schema) for schema, _ in choices]
-    for name in tags[0]:
-        if all([name in tag for tag in tags]):
-            meant = [choice for choice, tag in zip(choices, tags) if tag[name].fits]
-            wanted = _together([tag[name] for tag in tags])
-            if not meant and wanted:
-                member = _Case(case.checker, None, case.value[name])
-                member.want(wanted, other_kind=False)
-                case.blame(name, member)
-                return []
-            if 0 < len(meant) < len(choices):
-                return meant
-    return choices
-
-
-def _tags(case: _Case, schema: Any) -> dict[str, _Case]:
-    """What comes of the members that a schema binds to certain values."""
-    schemas = _named(case.checker.followed(schema).get("properties")) or {}
-    found = {}
-    for name, inner in schemas.items():
-        node = case.checker.followed(inner)
-        if name in case.value and ("const" in node or "enum" in node):
-            found[name] = case.checker.case(inner, case.value[name])
+    found: list[Row] = []
+    for name, more in _named(needed).items():
+        rows: list[Row] = [(_required, (_strings(more), f"missing beside {shown(name)}"))]
+        found.append((_given, (_Rows(rows if _list(more) else node.same(more, base)), name)))
     return found
 
 
-_FITS, _UNSURE = _Case(_Checker(None), None, None), _Case(_Checker(None), None, None)
-_UNSURE.sure = False
+def _refer(node: _Node, base: type, reference: Any) -> list[Row]:
+    return node.same(referred(node.checker.root, reference), base) if isinstance(reference, str) else []
 
-_TYPES: dict[str, Callable[[Any], bool]] = {
-    "object": lambda value: isinstance(value, dict),
-    "array": lambda value: isinstance(value, list),
-    "string": lambda value: isinstance(value, str),
-    "boolean": lambda value: isinstance(value, bool),
-    "null": lambda value: value is None,
-    "number": lambda value: isinstance(value, (int, float)) and not isinstance(value, bool),
-    "integer": lambda value: (
-        (isinstance(value, int) and not isinstance(value, bool)) or (isinstance(value, float) and value.is_integer())
+
+def _all_of(node: _Node, base: type, schemas: Any) -> list[Row]:
+    return [row for schema in _list(schemas) for row in node.same(schema, base)]
+
+
+def _any_of(node: _Node, base: type, schemas: Any) -> list[Row]:
+    choices = [node.checker.node(schema)[base] for schema in _list(schemas)]
+    alike = [rows for rows in choices if rows and rows[0][0] is not _refuse]
+    if not all(choices) or not choices:
+        return []
+    if not alike:
+        return [(_refuse, tuple(dict.fromkeys([one for rows in choices for one in rows[0][1]])))]
+    return [(_first, alike)] if len(alike) > 1 else [(_read, alike[0])]
+
+
+_BASES = (dict, list, str, bool, int, float, type(None), object)
+_ANY, _NUMBER = (object,), (int, float)
+_TYPES: dict[str, tuple[type, ...]] = {
+    **{"object": (dict,), "array": (list,), "string": (str,), "boolean": (bool,), "null": (type(None),)},
+    **{"number": _NUMBER, "integer": _NUMBER},
+}
+_AGAIN = {_read, _first, _given, _contains}  # ask of a value, or of its items, what other schemas say
+# Keyword -> the values it is about, and what makes rows of what it says. What is asked first is
+# told first. Source: JSON Schema 2020-12, Core section 10 and Validation section 6; draft 7.
+_KEYWORDS: dict[str, tuple[tuple[type, ...], Make]] = {
+    "const": (_ANY, lambda node, base, value: _enum(node, base, [value])),
+    "enum": (_ANY, _enum),
+    "type": (_ANY, _type),
+    "minimum": (_NUMBER, _limit("at least {}", operator.ge)),
+    "maximum": (_NUMBER, _limit("at most {}", operator.le)),
+    "exclusiveMinimum": (_NUMBER, _limit("more than {}", operator.gt)),
+    "exclusiveMaximum": (_NUMBER, _limit("less than {}", operator.lt)),
+    "multipleOf": (_NUMBER, _limit("a multiple of {}", _is_multiple)),
+    "minLength": ((str,), _limit("at least {}", _is_long, "character characters")),
+    "maxLength": ((str,), _limit("at most {}", _is_short, "character characters")),
+    "minItems": ((list,), _limit("at least {}", _is_long, "item items")),
+    "maxItems": ((list,), _limit("at most {}", _is_short, "item items")),
+    "uniqueItems": ((list,), lambda node, base, asked: [(_unique, node.checker.key)] * (asked is True)),
+    "prefixItems": ((list,), lambda node, base, _: [] if "items" in node.schema else _items(node, base, None)),
+    "items": ((list,), _items),
+    "contains": ((list,), _at_least),
+    "properties": ((dict,), _properties),
+    "additionalProperties": (
+        (dict,),
+        lambda node, base, _: [] if "properties" in node.schema else _properties(node, base, None),
     ),
-}
-# Type -> the JSON types that each value of it is of.
-_ALWAYS: dict[type, tuple[str, ...]] = {
-    **{dict: ("object",), list: ("array",), str: ("string",), bool: ("boolean",), type(None): ("null",)},
-    **{int: ("integer", "number"), float: ("number",)},
-}
-_ANY, _NUMBER = object, (int, float)
-
-# Keyword -> the values it is about, what it may say, what it asks. Those that fail first are
-# told first. Source: JSON Schema Validation 2020-12, section 6.
-_FLAT: dict[str, Row] = {
-    "const": (_ANY, _only, _values),
-    "enum": (_ANY, _list, _values),
-    "type": (_ANY, _types, _type),
-    "minimum": (_NUMBER, _number, _bound("at least {}", operator.ge)),
-    "maximum": (_NUMBER, _number, _bound("at most {}", operator.le)),
-    "exclusiveMinimum": (_NUMBER, _number, _bound("more than {}", operator.gt)),
-    "exclusiveMaximum": (_NUMBER, _number, _bound("less than {}", operator.lt)),
-    "multipleOf": (_NUMBER, _positive, _bound("a multiple of {}", _is_multiple)),
-    "minLength": (str, _count, _bound("at least {} characters", _is_long)),
-    "maxLength": (str, _count, _bound("at most {} characters", _is_short)),
-    "minItems": (list, _count, _bound("at least {} items", _is_long)),
-    "maxItems": (list, _count, _bound("at most {} items", _is_short)),
-    "uniqueItems": (list, _true, _unique),
-    "format": (str, _string, _unchecked),
-    "pattern": (str, _string, _unchecked),
-    "patternProperties": (dict, _named, _unchecked),
-    "unevaluatedItems": (list, _schema, _unchecked),
-    "unevaluatedProperties": (dict, _schema, _unchecked),
-    "$dynamicRef": (_ANY, _string, _unchecked),
-}
-# The same for those that hold schemas, and those that ask what is left when these are done.
-# Source: JSON Schema Core 2020-12, sections 8 and 10; draft 7 for the older ones.
-_DEEP: dict[str, Row] = {
-    "$ref": (_ANY, _string, _refer),
-    "properties": (dict, _named, _properties),
-    "required": (dict, _strings, _required),
-    "additionalProperties": (dict, _schema, _additional_properties),
-    "propertyNames": (dict, _schema, _property_names),
-    "minProperties": (dict, _count, _fewest_properties),
-    "maxProperties": (dict, _count, _most_properties),
-    "dependentRequired": (dict, _named, _dependent),
-    "dependentSchemas": (dict, _named, _dependent),
-    "dependencies": (dict, _named, _dependent),
-    "prefixItems": (list, _list, _prefix_items),
-    "items": (list, _schema_or_list, _items),
-    "additionalItems": (list, _schema, _additional_items),
-    "contains": (list, _schema, _contains),
-    "allOf": (_ANY, _list, _all_of),
-    "anyOf": (_ANY, _list, _any_of),
-    "oneOf": (_ANY, _list, _one_of),
-    "not": (_ANY, _schema, _not),
-    "if": (_ANY, _schema, _if),
+    "required": ((dict,), lambda node, base, names: [(_required, (_strings(names), "missing"))]),
+    "propertyNames": ((dict,), lambda node, base, schema: [(_names, node.checker.node(schema)[str])]),
+    "minProperties": ((dict,), _limit("at least {}", _is_long, "property properties")),
+    "maxProperties": ((dict,), _limit("at most {}", _is_short, "property properties")),
+    "dependentRequired": ((dict,), _dependent),
+    "dependentSchemas": ((dict,), _dependent),
+    "dependencies": ((dict,), _dependent),
+    "$ref": (_ANY, _refer),
+    "allOf": (_ANY, _all_of),
+    "anyOf": (_ANY, _any_of),
+    "oneOf": (_ANY, _any_of),
 }

@@ -22,7 +22,7 @@ ROOT = HOME.parent
 # save for what is told here by name.
 FLOORS = (
     ("errors", "_frozen", "_loading"),
-    ("_annotations", "_docstrings", "_json", "_mismatch", "_plain", "_words"),
+    ("_annotations", "_docstrings", "_json", "_mismatch", "_plain", "_reference", "_words"),
     ("_kinds", "_validation"),
     ("_types",),
     ("_signatures", "schema"),

@@ -7,7 +7,8 @@ the model reads it.
 
 from __future__ import annotations
 
-from ._schema import TELLING, alone, described, escaped, mapped, modern, once_for_types
+from .._reference import escaped
+from ._schema import TELLING, alone, described, mapped, modern, once_for_types
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

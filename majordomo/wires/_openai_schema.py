@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import re
 
+from .._reference import escaped
 from ..errors import UnsupportedError
-from ._schema import TELLING, alone, checked, described, escaped, mapped, once_for_types, simplified
+from ._schema import TELLING, alone, checked, described, mapped, once_for_types, simplified
 from ._shared import text_of
 
 TYPE_CHECKING = False

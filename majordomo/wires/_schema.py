@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from .. import _json
 from .._loading import loading
-from .._validation import referred
+from .._reference import referred
 from ..errors import ConfigError, UnsupportedError
 
 TYPE_CHECKING = False
@@ -131,11 +131,6 @@ class _Inliner:
     def _inside(self, node: Node, path: tuple[str, ...], depth: int) -> Node:
         kept = {name: value for name, value in node.items() if name not in ("$defs", "definitions")}
         return _members(kept, lambda inner: self.inlined(inner, path, depth + 1))
-
-
-def escaped(name: str) -> str:
-    """A name as a step of a reference."""
-    return name.replace("~", "~0").replace("/", "~1")
 
 
 def modern(node: Node) -> Node:
