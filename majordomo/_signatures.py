@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any, Callable
 
+    from ._kinds import Reader
+
 __all__ = ["Signature", "call"]
 
 _BY_POSITION = inspect.Parameter.POSITIONAL_ONLY
@@ -59,10 +61,13 @@ class Signature:
             if parameter.kind is _BY_POSITION:
                 self._by_position.append((parameter.name, default))
         self.schema = compiler.finish(schema_of_fields(fields))
-        self._read = reader_of_fields(fields, dict)
+        self._fields = fields
+        self._read: Reader | None = None  # made when first called: it takes as long as all the rest
 
     def bound(self, arguments: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
         """The arguments by position and those by name, converted; raises Mismatch if they do not fit."""
+        if self._read is None:
+            self._read = reader_of_fields(self._fields, dict)
         named = self._read(dict(arguments), {})
         return [named.pop(name, default) for name, default in self._by_position], named
 
