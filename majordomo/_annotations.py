@@ -27,9 +27,9 @@ class Scope:
     """Where names of an annotation are looked up: one after the other, in these namespaces.
 
     Then in the functions in which a class or a function was made, as far as they are running,
-    and last among names of `typing` that are imported for type checkers alone. within: the qualified
-    name of the class or function, with its module. typevars: what the parameters of a generic
-    class stand for, each with its scope. key: the same for scopes that are alike.
+    and last among names of `typing` that are imported for type checkers alone. within: the
+    qualified name of the class or function, with its module. typevars: what the parameters of
+    a generic class stand for, each with its scope. key: the same for scopes that are alike.
     """
 
     def __init__(
@@ -55,8 +55,8 @@ class Scope:
             return getattr(typing, name)
         raise KeyError(name)
 
-    def of(self, reference: typing.ForwardRef) -> Scope:
-        """The scope of a reference, which may be another module's: TypedDicts forget their bases."""
+    def of(self, reference: Any) -> Scope:
+        """The scope of an annotation, which a `ForwardRef` may know better: TypedDicts forget their bases."""
         module = getattr(reference, "__forward_module__", None)
         module = sys.modules.get(module) if isinstance(module, str) else module
         return self if module is None else Scope(vars(module), *self._namespaces[:1], typevars=self.typevars)

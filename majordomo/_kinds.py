@@ -335,7 +335,7 @@ def reader_of_items(item: Kind, make: Callable[[Any], Any]) -> Reader:
         if exact and exact.issuperset(map(type, value)):
             found = value
         else:
-            found = _all(((each, inner) for inner in value), seen)
+            found = _all(map(each, value, itertools.repeat(seen)))
         if make is list:
             return found
         if make in (set, frozenset):
@@ -345,15 +345,14 @@ def reader_of_items(item: Kind, make: Callable[[Any], Any]) -> Reader:
     return read
 
 
-def _all(readings: Iterable[tuple[Reader, Any]], seen: Seen) -> list[Any]:
+def _all(readings: map[Any]) -> list[Any]:
     """What is read one after the other, each once; raises Mismatch for all that do not fit."""
     found: list[Any] = []
     problems: list[Any] = []
-    left = iter(readings)
     while len(problems) < MOST_KEPT:
         try:
-            for read, value in left:
-                found.append(read(value, seen))
+            for item in readings:
+                found.append(item)
             break
         except Mismatch as exc:
             problems += exc.below(len(found))
@@ -403,7 +402,7 @@ def reader_of_tuple(items: list[Kind]) -> Reader:
             raise expected("array", value)
         if len(value) != len(items):
             raise Mismatch([((), f"expected {len(items)} items, got {len(value)}")])
-        return tuple(_all(((item.read, inner) for item, inner in zip(items, value)), seen))
+        return tuple(_all(map(lambda item, inner: item.read(inner, seen), items, value)))
 
     return read
 

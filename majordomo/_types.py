@@ -187,6 +187,7 @@ class Compiler:
         found = []
         for declared in fields:
             annotation, scope = scopes[declared.name]
+            scope = scope.of(annotation)
             where = f"{cls.__qualname__.rpartition('<locals>.')[2]}.{declared.name}"
             annotation, required = _unmarked(annotation, scope, where, declared.required)
             inner = self.kind(annotation, scope, where)
@@ -228,7 +229,7 @@ def _put(node: dict[str, Any], schema: dict[str, Any]) -> None:
 
 def _evaluated(annotation: Any, scope: Scope, where: str) -> Any:
     if isinstance(annotation, typing.ForwardRef):
-        annotation, scope = annotation.__forward_arg__, scope.of(annotation)
+        annotation = annotation.__forward_arg__
     if not isinstance(annotation, str):
         return annotation
     try:
