@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Any
 
-__all__ = ["Scope", "scopes_of_class"]
+__all__ = ["Scope", "scopes_of_class", "type_parameters"]
 
 _MODERN = sys.version_info >= (3, 10)
 
@@ -30,6 +30,7 @@ class Scope:
     and last among names of `typing` that are imported for type checkers alone. within: the
     qualified name of the class or function, with its module. typevars: what the parameters of
     a generic class stand for, each with its scope. key: the same for scopes that are alike.
+    depth: of scopes within.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Scope:
         self.typevars = typevars or {}
         bound = [(variable, annotation, scope.key) for variable, (annotation, scope) in self.typevars.items()]
         self.key: tuple[Any, ...] = (within, *bound)
+        self.depth: int = 1 + max([scope.depth for _, scope in self.typevars.values()], default=0)
 
     def __getitem__(self, name: str) -> Any:
         for namespace in (*self._namespaces, builtins.__dict__):
@@ -59,7 +61,9 @@ class Scope:
         """The scope of an annotation, which a `ForwardRef` may know better: TypedDicts forget their bases."""
         module = getattr(reference, "__forward_module__", None)
         module = sys.modules.get(module) if isinstance(module, str) else module
-        return self if module is None else Scope(vars(module), *self._namespaces[:1], typevars=self.typevars)
+        if module is None or any(vars(module) is known for known in self._namespaces):
+            return self
+        return Scope(vars(module), *self._namespaces[:1], within=self.key[0], typevars=self.typevars)
 
     def evaluated(self, text: str) -> Any:
         """What the text of an annotation stands for; TypeError says why it stands for nothing."""
@@ -103,6 +107,8 @@ def scopes_of_class(cls: type, typevars: Mapping[Any, Any]) -> dict[str, tuple[A
     """
     found: dict[str, tuple[Any, Scope]] = {}
     bound = _bound(cls, typevars, {})
+    if hasattr(cls, "__required_keys__"):  # a TypedDict has all annotations itself, and no bases
+        bound = {cls: {variable: told for one in bound.values() for variable, told in one.items()}}
     for base in reversed(cls.__mro__):
         scope = _scope(base, bound.get(base, {}))
         for name, annotation in base.__dict__.get("__annotations__", {}).items():
@@ -113,13 +119,21 @@ def scopes_of_class(cls: type, typevars: Mapping[Any, Any]) -> dict[str, tuple[A
 def _scope(cls: type, typevars: Mapping[Any, Any]) -> Scope:
     module = sys.modules.get(cls.__module__)
     within = f"{cls.__module__}.{cls.__qualname__}"
-    return Scope({cls.__name__: cls}, vars(module) if module else {}, within=within, typevars=typevars)
+    own = {cls.__name__: cls, **type_parameters(cls)}
+    return Scope(own, vars(module) if module else {}, within=within, typevars=typevars)
+
+
+def type_parameters(made: Any) -> dict[str, Any]:
+    """The parameters of `class Page[T]` and `def page[T]`, from Python 3.12 on: nobody else knows their names."""
+    return {parameter.__name__: parameter for parameter in getattr(made, "__type_params__", ())}
 
 
 def _bound(
     cls: type, typevars: Mapping[Any, Any], found: dict[type, Mapping[Any, Any]]
 ) -> dict[type, Mapping[Any, Any]]:
     """What the parameters of a class and of its generic bases stand for: `class IntPage(Page[int])`."""
+    if cls in found and not typevars:  # met again, as a base of another base
+        return found
     found[cls] = typevars
     for base in cls.__dict__.get("__orig_bases__", cls.__bases__):
         origin = typing.get_origin(base) or base

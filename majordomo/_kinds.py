@@ -56,7 +56,7 @@ _JSON_TYPES = {str: "string", bool: "boolean", int: "integer", float: "number", 
 _NAMES = {**_JSON_TYPES, list: "array", dict: "object"}
 MOST_LISTED = 20  # values of an enum in a message
 LONGEST_COMPLAINT = 300  # characters of what a class says of its values
-MOST_ALIKE = 1000  # items of a set that share a slot with another
+MOST_ALIKE = 20  # items of a set that share a slot with another
 
 
 class Kind:
@@ -120,7 +120,7 @@ def reader_of_fields(fields: Iterable[Field], make: Callable[..., Any]) -> Reade
             f"  elif v{n} is None and row{n}.passed_over: v{n} = ABSENT; notes = notes or []",
             "  else:",
             f"   try: v{n} = read{n}(v{n}, seen)",
-            f"   except Mismatch as exc: notes = (notes or []) + exc.below({row.name!r})",
+            f"   except Mismatch as exc: notes = ((notes or []) + exc.below({row.name!r}))[:MOST_KEPT]",
         ]
     if all(_is_plain(row.name) for row in rows):
         given = ", ".join(f"{row.name}=v{n}" for n, row in enumerate(rows))
@@ -151,7 +151,7 @@ def _differs(exact: frozenset[type]) -> str:
 
 def _absent(row: Field, notes: list[Any] | None) -> list[Any]:
     """The notes on an object with one on a field that is not there."""
-    return (notes or []) + ([((row.name,), "missing")] if row.required else [])
+    return ((notes or []) + ([((row.name,), "missing")] if row.required else []))[:MOST_KEPT]
 
 
 def _unmade(error: ValueError) -> Mismatch:
@@ -333,7 +333,7 @@ def reader_of_items(item: Kind, make: Callable[[Any], Any]) -> Reader:
         if type(value) is not list:
             raise expected("array", value)
         if exact and exact.issuperset(map(type, value)):
-            found = value
+            found = value.copy()
         else:
             found = _all(map(each, value, itertools.repeat(seen)))
         if make is list:
@@ -379,17 +379,20 @@ def reader_of_mapping(name: Kind, item: Kind) -> Reader:
     def read(value: Any, seen: Seen) -> Any:
         if type(value) is not dict:
             raise expected("object", value)
-        found, problems = {}, []
+        names, items, problems = [], [], []
         for key, inner in value.items():
             try:
-                found[name.read(key, seen)] = item.read(inner, seen)
+                items.append(item.read(inner, seen))
+                names.append(name.read(key, seen))
             except Mismatch as exc:
                 problems += exc.below(key)
                 if len(problems) >= MOST_KEPT:
                     break
         if problems:
             raise Mismatch(problems)
-        return found
+        if str not in name.exact:
+            _check_set(names)
+        return dict(zip(names, items))
 
     return read
 

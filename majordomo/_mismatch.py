@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["MISMATCH", "MOST_KEPT", "Mismatch", "as_text", "check_finite", "expected", "shown", "unfit"]
 
 MISMATCH = "schema_mismatch"  # `code` of the error
-MOST_KEPT = 1000  # problems of a value, about: a server may send a million
+MOST_KEPT = 100  # problems of a value, about: a server may send a million, at the end of long ways
 MOST_TOLD = 10  # of them in a message
 MOST_STEPS = 20  # that lead to one
 LONGEST_VALUE = 60  # characters of a value, or of a name, in a message
@@ -40,7 +40,7 @@ class Mismatch(Exception):
 
     def below(self, step: Step) -> list[Problem]:
         """The problems, as they are seen from one step further out."""
-        return [((step, *steps), text) for steps, text in self.problems]
+        return [((step, *steps), text) for steps, text in self.problems[:MOST_KEPT]]
 
 
 def expected(what: str, value: Any) -> Mismatch:

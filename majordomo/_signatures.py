@@ -7,7 +7,7 @@ import inspect
 import sys
 
 from . import _docstrings
-from ._annotations import Scope
+from ._annotations import Scope, type_parameters
 from ._kinds import ABSENT, Field, described, reader_of_fields, schema_of_fields, with_default
 from ._mismatch import Mismatch, unfit
 from ._types import Compiler
@@ -43,8 +43,9 @@ class Signature:
         self.description = told.text
         compiler, scope, fields = Compiler(), _scope_of(plain), []
         self._by_position: list[tuple[str, Any]] = []
+        given = _given(function)
         for parameter in _signature_of(function, self.name).parameters.values():
-            if parameter.name in _given(function):
+            if parameter.name in given:
                 continue
             where = f"{self.name or 'lambda'}.{parameter.name}"
             if parameter.kind in _VARIABLE:
@@ -71,25 +72,43 @@ class Signature:
         named = self._read(dict(arguments), {})
         return [named.pop(name, default) for name, default in self._by_position], named
 
+    def of(self, function: Callable[..., Any]) -> Signature | None:
+        """Itself, unless a tool has got another function since."""
+        return self if function is self._function else None
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Signature:
+        return self
+
     def __reduce__(self) -> tuple[Any, ...]:
         return Signature, (self._function,)
 
 
-def _given(function: Callable[..., Any]) -> set[str]:
-    """The parameters that `functools.partial` has filled in by name: they are nobody's to choose, or to see."""
-    return set(function.keywords) if isinstance(function, functools.partial) else set()
+def _given(function: Any) -> set[str]:
+    """The parameters that a `functools.partial` has filled in by name: they are nobody's to choose, or to see."""
+    found: set[str] = set()
+    while True:
+        if isinstance(function, functools.partial):
+            found |= set(function.keywords)
+            function = function.func
+        elif hasattr(function, "__wrapped__"):
+            function = function.__wrapped__
+        else:
+            return found
 
 
 def call(
     function: Callable[..., Any], parameters: dict[str, Any], arguments: Mapping[str, Any], signature: Signature | None
 ) -> Any:
     """Call a tool's function with arguments that fit its parameters; see `Tool.call`."""
+    signature = signature and signature.of(function)
     try:
         if signature is None or signature.schema != parameters:  # described, or changed, by hand
             arguments = check(parameters, dict(arguments))
         first, named = ((), arguments) if signature is None else signature.bound(arguments)
     except Mismatch as exc:
         raise unfit("the arguments do not fit", exc) from None
+    except RecursionError:
+        raise unfit("the arguments do not fit", Mismatch([((), "nested too deeply")])) from None
     return function(*first, **named)
 
 
@@ -121,7 +140,7 @@ def _scope_of(function: Any) -> Scope:
     """Where the annotations of a function look up their names."""
     inner = getattr(function, "__func__", function)
     code, cells = getattr(inner, "__code__", None), getattr(inner, "__closure__", None) or ()
-    closed = {}
+    closed: dict[str, Any] = type_parameters(inner)
     for name, cell in zip(code.co_freevars if code else (), cells):
         try:
             closed[name] = cell.cell_contents

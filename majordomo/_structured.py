@@ -50,7 +50,8 @@ def read(response: Response, schema: Any, text: str | None = None) -> Response:
 def answered(response: Response, request: Request) -> Response:
     """The response to a request, with the value of its schema; one that calls what nobody offered does not fit."""
     found = read(response, request.schema)
-    if found.tool_calls and not request.tools and found.parsed is None:
+    offered = request.tools and request.tool_choice != "none"
+    if found.tool_calls and not offered and found.parsed is None:
         problem = Mismatch([((), "expected an answer, got a call of a tool that was not offered")])
         error = unfit("the answer does not fit the schema", problem, found.text)
         error.usage = found.usage
@@ -69,9 +70,10 @@ def complete(ask: Callable[[Request, Deadline], Response], request: Request, dea
                 return response
             return copied(response, warnings=(*response.warnings, *told), usage=spent + response.usage)
         except ProtocolError as exc:
+            spent += exc.usage or Usage()
+            exc.usage = spent
             if exc.code != MISMATCH or len(told) >= request.schema_retries:
                 raise
-            spent += exc.usage or Usage()
             told.append(f"schema: asked again, for {exc.message}")
             shown = (assistant(exc.partial), user(_AGAIN.format(exc.message)))
             request = replace(request, messages=(*request.messages, *shown))

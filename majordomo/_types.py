@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Compiler", "Root", "root_of"]
 
+MOST_SCOPES = 10  # of generic classes within each other
 _NONE = type(None)
 _BARE = (tuple, typing.Tuple)  # noqa: UP006
 _UNIONS = (typing.Union, getattr(types, "UnionType", typing.Union))
@@ -124,7 +125,7 @@ class Compiler:
         if origin in MAPPINGS:
             return self._kind_of_mapping(arguments, scope, where)
         if isinstance(origin, type):
-            return self._kind_of_class(origin, tuple((argument, scope) for argument in arguments), where)
+            return self._kind_of_class(origin, tuple(_resolved(argument, scope) for argument in arguments), where)
         if form in _MARKERS:
             return self.kind(arguments[0], scope, where)
         raise TypeError(f"{where}: {_name(annotation)} has no JSON Schema")
@@ -166,6 +167,8 @@ class Compiler:
         fields = _fields_of(cls)
         if fields is None:
             raise TypeError(f"{where}: {_name(cls)} has no JSON Schema (dataclasses, TypedDicts and enums have one)")
+        if any(scope.depth > MOST_SCOPES for _, scope in arguments):
+            raise TypeError(f"{where}: {cls.__name__} stands within itself for ever new types")
         key = (cls, tuple((annotation, scope.key) for annotation, scope in arguments))
         if key not in self._classes:
             kind = Kind({}, lambda value, seen: kind.read(value, seen), [dict])  # a class may stand within itself
@@ -304,6 +307,20 @@ def _own_doc(cls: type) -> str | None:
     doc = cls.__dict__.get("__doc__")
     made = isinstance(doc, str) and doc.startswith(f"{cls.__name__}(")
     return doc if isinstance(doc, str) and not made else None
+
+
+def _resolved(argument: Any, scope: Scope) -> tuple[Any, Scope]:
+    """An argument of a generic class, and the scope that it needs: none if it means the same everywhere."""
+    while isinstance(argument, typing.TypeVar) and argument in scope.typevars:
+        argument, scope = scope.typevars[argument]
+    return argument, scope if _is_open(argument) else Scope()
+
+
+def _is_open(annotation: Any) -> bool:
+    """Whether an annotation holds parameters, or text."""
+    if isinstance(annotation, (str, typing.ForwardRef, typing.TypeVar)):
+        return True
+    return any(_is_open(inner) for inner in typing.get_args(annotation))
 
 
 def _name(annotation: Any) -> str:

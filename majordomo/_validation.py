@@ -50,6 +50,8 @@ def check(schema: Any, value: Any) -> Any:
     checker = _Checker(schema)
     try:
         found = _read(checker.node(schema)[type(value)], value)
+        if found is not value and type(found) is not _Fault:  # what was asked before a null was left out
+            found = _read(checker.node(schema)[type(found)], found)
     except RecursionError:
         raise Mismatch([((), "nested too deeply")]) from None
     finally:
@@ -267,7 +269,7 @@ def _tags(choice: _Rows, value: Any) -> dict[str, _Rows]:
     """What is asked of the members that are bound to certain values: they may tell what was meant."""
     nodes = [pair for apply, argument in choice if apply is _members for pair in argument[0].items()]
     bound = [(name, node) for name, node in nodes if {"const", "enum"}.intersection(_named(node.schema))]
-    return {name: node[type(value[name])] for name, node in bound if name in value}
+    return {name: node[type(value[name])] for name, node in bound if isinstance(value, dict) and name in value}
 
 
 def _together(faults: list[_Fault]) -> tuple[str, ...]:

@@ -170,7 +170,9 @@ class Conversation:
     def _events(self, loop: ToolLoop, ask: Ask) -> Iterator[Any]:
         """What happens, the conversation kept before its end is told."""
         if self._asking:
-            raise ConfigError("this Conversation is being asked already; one question has to end before the next")
+            raise ConfigError(
+                "this Conversation is being asked: one question has to end, or its stream be closed, first"
+            )
         self._asking = True
         try:
             yield from self._asked(loop, ask)

@@ -783,6 +783,93 @@ def test_generics_within_generics():
         read_answer('{"numbers": {"page": {"items": [1]}}, "texts": {"page": {"items": [1]}}}', Boxes)
 
 
+@dataclass
+class Linked(Generic[T]):
+    value: T
+    next: Optional[Linked[T]] = None
+
+
+A, B = TypeVar("A"), TypeVar("B")
+
+
+@dataclass
+class Both(Generic[A, B]):
+    a: A
+    b: B
+    kids: List[Both[A, B]] = field(default_factory=list)
+
+
+@dataclass
+class Growing(Generic[T]):
+    value: T
+    next: Optional[Growing[List[T]]] = None
+
+
+def test_generics_that_hold_themselves():
+    """A generic class may stand within itself, but not for ever new types."""
+    assert read_answer('{"value": 1, "next": {"value": 2}}', Linked[int]) == Linked(1, Linked(2))
+    assert read_answer('{"a": 1, "b": "x", "kids": [{"a": 2, "b": "y"}]}', Both[int, str]).kids == [Both(2, "y")]
+    with pytest.raises(ProtocolError, match=r"kids\[0\]\.b: expected string, got 2"):
+        read_answer('{"a": 1, "b": "x", "kids": [{"a": 2, "b": 2}]}', Both[int, str])
+    with pytest.raises(TypeError, match="Growing stands within itself for ever new types"):
+        json_schema(Growing[int])
+
+
+def test_a_diamond_of_bases():
+    """What a base was bound to stays, also where it is met again."""
+
+    @dataclass
+    class Left(Page[int]):
+        pass
+
+    @dataclass
+    class Right(Page):
+        pass
+
+    @dataclass
+    class Bottom(Left, Right):
+        pass
+
+    assert json_schema(Bottom)["properties"]["items"]["items"] == COUNT
+
+
+def test_a_typed_dict_within_a_function():
+    """A TypedDict knows the classes of the function that it was made in."""
+
+    @dataclass
+    class Inner:
+        a: int
+
+    class Outer(TypedDict):
+        inner: Inner
+
+    assert read_answer('{"inner": {"a": 1}}', Outer) == {"inner": Inner(1)}
+
+
+def test_names_that_fall_into_one_slot():
+    """Names of properties that are converted are told apart as the items of a set."""
+    many = {str(uuid.UUID(int=n * sys.hash_info.modulus)): 1 for n in range(1, 9001)}
+    for of, answer in ((Dict[uuid.UUID, int], many), (Dict[decimal.Decimal, int], {"1": 1, "1.0": 2})):
+        with pytest.raises(ProtocolError, match="every item once"):
+            read_answer(json.dumps(answer), of)
+
+
+@dataclass
+class Wide:
+    numbers: List[int]
+    left: Optional[Wide] = None
+    right: Optional[Wide] = None
+
+
+def test_many_mismatches_far_inside():
+    """Of a tree full of mistakes no more are carried along than anybody reads."""
+    tree: dict = {}
+    for _ in range(12):
+        tree = {"numbers": ["x"] * 50, "left": tree, "right": tree}
+    with pytest.raises(ProtocolError, match="and many more"):
+        read_answer(json.dumps(tree), Wide)
+
+
 class Named(Point):
     """A NamedTuple with a method."""
 

@@ -8,6 +8,7 @@ import functools
 import gc
 import pickle
 import weakref
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any, Dict, List, Literal, Optional, Tuple, Union
 
@@ -350,7 +351,7 @@ def test_functions_among_the_tools_of_a_request():
 def test_a_tool_that_was_changed_or_pickled():
     """A copy under another name, and one that was pickled, still converts."""
     tool = Tool.from_function(google)
-    for copy in (replace(tool, name="other", description="x"), pickle.loads(pickle.dumps(tool))):
+    for copy in (replace(tool, name="other"), pickle.loads(pickle.dumps(tool)), deepcopy(tool)):
         assert copy.call({"city": "x", "days": 2.0}) == "x: rain for 2"
 
 
@@ -400,8 +401,10 @@ def test_what_is_filled_in_stays_inside():
     for function in (
         functools.partial(send, key="sk-secret"),
         functools.partial(functools.partial(send, key="sk-secret"), subject="x"),
+        wrapped(functools.partial(send, key="sk-secret")),
     ):
-        tool = Tool.from_function(function)
+        tool = Tool.from_function(function, name="send")
+        assert tool.function is function
         assert "sk-secret" not in repr(tool.parameters)
         assert tool.call({"to": "me"}).startswith("sk-secret: me")
         with pytest.raises(ProtocolError, match="key: not expected"):

@@ -237,6 +237,9 @@ def test_what_asking_again_costs():
     with pytest.raises(ProtocolError) as caught:
         Saying(*answers).generate("Hi", schema=City)
     assert caught.value.usage == Usage(10, 5)
+    with pytest.raises(ProtocolError) as caught:
+        Saying(*answers[:1] * 2).generate("Hi", schema=City, schema_retries=1)
+    assert caught.value.usage == Usage(20, 10)
 
 
 def test_asked_again_in_vain():

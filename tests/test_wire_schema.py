@@ -340,7 +340,10 @@ def test_a_recursive_root():
     assert _openai_schema.strict_form(schema) == {**chain, "$defs": {"chain": chain}}
 
 
+PART = {"type": "object", "properties": {"a": TEXT}, "required": ["a"]}
 LOOSE = {
+    "objects in parts": {"allOf": [{"$ref": "#/$defs/B"}, {**closed({"b": TEXT})}], "$defs": {"B": PART}},
+    "an object beside choices": {**PART, "anyOf": [{**PART, "properties": {"b": TEXT}, "required": ["b"]}]},
     "an open object": {"type": "object", "properties": {"a": TEXT}, "additionalProperties": TEXT},
     "one that may be open": {**closed({}), "additionalProperties": True},
     "a map": {"type": "object", "additionalProperties": TEXT},

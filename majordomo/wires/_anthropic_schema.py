@@ -46,6 +46,8 @@ def _node(node: dict[str, Any]) -> dict[str, Any]:
     if kinds == "object" or "properties" in node or (isinstance(kinds, list) and "object" in kinds):
         if not isinstance(node.get("properties"), dict) or node.get("additionalProperties"):
             raise UnsupportedError("the schema has an object whose members are not named")
+        if "$ref" in node or "anyOf" in node:  # closed, each part would refuse what the others want
+            raise UnsupportedError("the schema has an object that is described in parts")
         node["additionalProperties"] = False
     if "allOf" in node:
         raise UnsupportedError("the schema has an object that is described in parts")

@@ -74,7 +74,7 @@ class _Strict:
         named = definitions.items() if isinstance(definitions, dict) else ()
         self._definitions = {f"#/$defs/{escaped(name)}": inner for name, inner in named if isinstance(inner, dict)}
         root = self._definitions.get(text_of(schema.get("$ref")))
-        if root is not None:  # the root stands for itself
+        if root is not None and "properties" not in schema:  # the root stands for itself
             schema = {**root, **{name: value for name, value in schema.items() if name != "$ref"}}
         self._schema = schema
 
@@ -108,6 +108,8 @@ class _Strict:
                 raise UnsupportedError("the schema has properties of what need not be an object")
             return
         properties, required = node.get("properties"), node.get("required", [])
+        if properties and ("$ref" in node or "anyOf" in node):
+            raise UnsupportedError("the schema has an object that is described in parts")
         if properties:
             node.setdefault("additionalProperties", False)
         properties = node.setdefault("properties", {})
