@@ -17,7 +17,7 @@ import typing
 import uuid
 
 from . import _json
-from ._mismatch import MOST_KEPT, Mismatch, check_finite, expected, shown
+from ._mismatch import INFINITE, JSON_NAMES, MOST_KEPT, MOST_LISTED, Mismatch, check_finite, expected, one_of, shown
 from ._plain import plain
 from ._words import one_line
 from .errors import ConfigError
@@ -50,11 +50,7 @@ __all__ = [
 ]
 
 ABSENT: Any = object()  # no value, where None is one
-_INFINITE = float("inf")
 _NONE = type(None)
-_JSON_TYPES = {str: "string", bool: "boolean", int: "integer", float: "number", _NONE: "null"}
-_NAMES = {**_JSON_TYPES, list: "array", dict: "object"}
-MOST_LISTED = 20  # values of an enum in a message
 LONGEST_COMPLAINT = 300  # characters of what a class says of its values
 MOST_ALIKE = 20  # items of a set that share a slot with another
 
@@ -146,7 +142,7 @@ def _differs(exact: frozenset[type]) -> str:
         return "True"
     names = [kind.__name__ for kind in exact]
     other = f"type(v{{n}}) is not {names[0]}" if len(names) == 1 and exact != {_NONE} else "type(v{n}) not in exact{n}"
-    return other + (" or (type(v{n}) is float and not -_INFINITE < v{n} < _INFINITE)" if float in exact else "")
+    return other + (" or (type(v{n}) is float and not -INFINITE < v{n} < INFINITE)" if float in exact else "")
 
 
 def _absent(row: Field, notes: list[Any] | None) -> list[Any]:
@@ -184,7 +180,7 @@ def _any(value: Any, seen: Seen) -> Any:
 def _exactly(kind: type) -> Reader:
     def read(value: Any, seen: Seen) -> Any:
         if type(value) is not kind:
-            raise expected(_NAMES[kind], value)
+            raise expected(JSON_NAMES[kind], value)
         return value
 
     return read
@@ -206,7 +202,7 @@ def _number(value: Any, seen: Seen) -> float:
             raise expected("a finite number", value) from None
     if type(value) is not float:
         raise expected("number", value)
-    if not -_INFINITE < value < _INFINITE:
+    if not -INFINITE < value < INFINITE:
         raise expected("a finite number", value)
     return value
 
@@ -417,9 +413,9 @@ def reader_of_union(members: list[Kind]) -> Reader:
     in every combination.
     """
     types: dict[type, list[Kind]] = {
-        kind: [m for m in members if m.takes is None or kind in m.takes] for kind in (*_JSON_TYPES, list, dict)
+        kind: [m for m in members if m.takes is None or kind in m.takes] for kind in JSON_NAMES
     }
-    names = " or ".join(dict.fromkeys(_NAMES[t] for m in members for t in _shown_types(m)))
+    names = " or ".join(dict.fromkeys(JSON_NAMES[t] for m in members for t in _shown_types(m)))
 
     def read(value: Any, seen: Seen) -> Any:
         fitting = types[type(value)]
@@ -451,20 +447,14 @@ def _first(members: list[Kind], value: Any, seen: Seen) -> Mismatch | tuple[Any]
         return min(meant, key=lambda exc: len(exc.problems))
     for name in members[0].tags:
         if name in value and all(name in member.tags for member in members):
-            what = one_of([told for member in members for told in member.tags[name]])
+            what = one_of([shown(told) for member in members for told in member.tags[name]])
             return Mismatch(expected(what, value[name]).below(name))
     return min([exc for _, exc in missed], key=lambda exc: len(exc.problems))
 
 
 def _shown_types(kind: Kind) -> list[type]:
     types = kind.takes or ()
-    return [t for t in _NAMES if t in types and not (t is float and kind.schema.get("type") == "integer")]
-
-
-def one_of(values: list[Any]) -> str:
-    """Values in words: `one of "a", "b"`."""
-    listed = ", ".join(shown(value) for value in values[:MOST_LISTED]) + (", ..." if len(values) > MOST_LISTED else "")
-    return f"one of {listed}" if len(values) > 1 else listed
+    return [t for t in JSON_NAMES if t in types and not (t is float and kind.schema.get("type") == "integer")]
 
 
 def kind_of_values(pairs: list[tuple[Any, Any]]) -> Kind:
@@ -473,8 +463,8 @@ def kind_of_values(pairs: list[tuple[Any, Any]]) -> Kind:
     schema: dict[str, Any] = {"enum": told}
     types = {type(value) for value in told}
     if len(types) == 1 and _NONE not in types:
-        schema = {"type": _JSON_TYPES[types.pop()], "enum": told}
-    what = one_of(told)
+        schema = {"type": JSON_NAMES[types.pop()], "enum": told}
+    what = one_of([shown(value) for value in told[: MOST_LISTED + 1]])
 
     values: dict[type, dict[Any, Any]] = {}  # by type, for True is no 1 in JSON; but 1.0 is
     for name, value in reversed(pairs):

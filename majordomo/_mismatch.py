@@ -12,18 +12,38 @@ from .errors import ProtocolError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from typing import Any, Union
 
     Step = Union[str, int]  # a property's name, an item's index
     Problem = tuple[tuple[Step, ...], str]
 
-__all__ = ["MISMATCH", "MOST_KEPT", "Mismatch", "as_text", "check_finite", "expected", "shown", "unfit"]
+__all__ = [
+    "INFINITE",
+    "JSON_NAMES",
+    "MISMATCH",
+    "MOST_KEPT",
+    "MOST_LISTED",
+    "Mismatch",
+    "as_text",
+    "check_finite",
+    "expected",
+    "one_of",
+    "shown",
+    "unfit",
+]
 
 MISMATCH = "schema_mismatch"  # `code` of the error
 MOST_KEPT = 100  # problems of a value, about: a server may send a million, at the end of long ways
 MOST_TOLD = 10  # of them in a message
 MOST_STEPS = 20  # that lead to one
+MOST_LISTED = 10  # values of which one was expected
+INFINITE = float("inf")
+# What Python makes of JSON -> what JSON calls it.
+JSON_NAMES: dict[type, str] = {
+    **{str: "string", bool: "boolean", int: "integer", float: "number", type(None): "null"},
+    **{list: "array", dict: "object"},
+}
 LONGEST_VALUE = 60  # characters of a value, or of a name, in a message
 _NAMES: tuple[tuple[Any, str], ...] = ((dict, "an object of"), ((list, tuple), "an array of"))
 
@@ -60,6 +80,13 @@ def shown(value: Any) -> str:
     return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 3] + "..."
 
 
+def one_of(told: Sequence[str]) -> str:
+    """Values that were expected, as they are shown: `one of "a", "b"`."""
+    if len(told) == 1:
+        return told[0]
+    return f"one of {', '.join(told[:MOST_LISTED])}{', ...' * (len(told) > MOST_LISTED)}"
+
+
 def as_text(problems: Iterable[Problem]) -> str:
     """The problems on one line: `lines[0].count: expected integer, got "many"; ...`."""
     found = list(problems)
@@ -88,15 +115,12 @@ def check_finite(value: Any) -> None:
     left = [value]
     while left:
         inner = left.pop()
-        if isinstance(inner, float) and not -_INFINITE < inner < _INFINITE:
+        if isinstance(inner, float) and not -INFINITE < inner < INFINITE:
             raise expected("finite numbers alone", inner)
         if isinstance(inner, list):
             left += inner
         elif isinstance(inner, dict):
             left += inner.values()
-
-
-_INFINITE = float("inf")
 
 
 def unfit(what: str, mismatch: Mismatch, text: str = "") -> ProtocolError:

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import operator
 
-from ._mismatch import MOST_KEPT, Mismatch, expected, shown
+from ._mismatch import MOST_KEPT, MOST_LISTED, Mismatch, expected, one_of, shown
 from ._reference import referred
 
 TYPE_CHECKING = False
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 __all__ = ["check"]
 
-_MOST_NAMED = 10  # values in a message
 _HUGE = 10**400  # limits beyond say nothing of numbers that JSON can hold, and could not be told
 
 
@@ -274,16 +273,14 @@ def _tags(choice: _Rows, value: Any) -> dict[str, _Rows]:
 
 def _together(faults: list[_Fault]) -> tuple[str, ...]:
     """What is wanted by any of several."""
-    return tuple(dict.fromkeys([one for fault in faults for one in fault.wanted]))[: _MOST_NAMED + 1]
+    return tuple(dict.fromkeys([one for fault in faults for one in fault.wanted]))[: MOST_LISTED + 1]
 
 
 def _refuse(wanted: tuple[str, ...], value: Any) -> _Fault:
     """It should be one of these, as `integer or null`, `"a"`, `one of "a", "b"`; or not be there."""
     if not wanted:
         return _Fault(["not expected"])
-    said = f"one of {', '.join(wanted[:_MOST_NAMED])}{', ...' * (len(wanted) > _MOST_NAMED)}"
-    if len(wanted) == 1 or all([one in _TYPES for one in wanted]):
-        said = " or ".join(wanted)
+    said = " or ".join(wanted) if all([one in _TYPES for one in wanted]) else one_of(wanted)
     return _Fault([(said, value)], wanted=wanted)
 
 
@@ -384,7 +381,7 @@ def _decimal(number: Any) -> tuple[int, int]:
 
 
 def _enum(node: _Node, base: type, values: Any) -> list[Row]:
-    told = tuple([shown(value) for value in _list(values)[: _MOST_NAMED + 1]])
+    told = tuple([shown(value) for value in _list(values)[: MOST_LISTED + 1]])
     bases = {_base(type(value)) for value in _list(values)}
     if base in bases or (base in _NUMBER and not bases.isdisjoint(_NUMBER)):
         key = node.checker.key

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 
+from .._mismatch import JSON_NAMES
 from .._reference import escaped
 from ..errors import UnsupportedError
 from ._schema import TELLING, alone, checked, described, mapped, once_for_types, simplified
@@ -34,8 +35,8 @@ _FORMATS = ("date-time", "time", "date", "duration", "email", "hostname", "ipv4"
 _TOLD = TELLING - _KEYWORDS
 _NULL = {"type": "null"}
 NOT_STRICT = "schema: not enforced by the target, for it has no strict form (it is no object, or one of it is open)"
-_TYPES = {str: "string", bool: "boolean", int: "integer", float: "number", type(None): "null"}
-_KINDS = (*_TYPES.values(), "array", "object")
+_TYPES = {kind: name for kind, name in JSON_NAMES.items() if kind not in (list, dict)}
+_KINDS = tuple(JSON_NAMES.values())
 
 
 @once_for_types
