@@ -37,12 +37,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from dataclasses import dataclass, replace
-    from typing import Any, Callable
+    from typing import Any, Callable, TypeVar, Union
 
+    from ._health_file import FileHealth
     from .health import MemoryHealth
     from .imagegen import ImageRequest
     from .llm import Request, Response
     from .model import StreamEvent
+
+    C = TypeVar("C", bound="_Targets")
+    Health = Union[MemoryHealth, FileHealth]
 else:
     from ._frozen import dataclass, replace
 
@@ -58,16 +62,25 @@ _PASSING_KINDS = frozenset((ErrorKind.TRANSIENT, ErrorKind.RATE_LIMITED))
 
 @dataclass(frozen=True)
 class Policy:
-    """How calls of one registry fail over; see `Registry` for the settings."""
+    """How calls of one registry fail over; see `Registry` for the settings.
 
-    health: MemoryHealth
+    memory: gives the memory of targets that are down, when a call first needs it.
+    """
+
+    memory: Callable[[], Health]
     timeout: float | None = None
     attempt_timeout: float | None = None
     retries: int = 2
     on_attempt: Callable[[Attempt], None] | None = None
+    on_try: Callable[[str], None] | None = None  # called with a target's name before each attempt
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     random: Callable[[], float] = random.random
+
+    @property
+    def health(self) -> Health:
+        """The memory of targets that are down."""
+        return self.memory()
 
 
 class _Targets:
@@ -116,6 +129,11 @@ class _Targets:
         if timeout is None:
             return Deadline(math.inf, "default", self.policy.clock)
         return Deadline(as_timeout(timeout), "timeout", self.policy.clock)
+
+    def watched(self: C, on_try: Callable[[str], None]) -> C:
+        """The same chain, which tells the name of each target that it is about to ask."""
+        targets = dict(zip(self.names, self.targets))
+        return type(self)(targets, replace(self.policy, on_try=on_try), self._remake)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         return self  # it never changes, and its registry is shared on purpose
@@ -260,6 +278,7 @@ class _Call:
     def __init__(self, chain: _Targets, request: Any, deadline: Deadline) -> None:
         self.chain = chain
         self.policy = chain.policy
+        self.health = chain.policy.health
         self.clock = chain.policy.clock
         self.request = request
         self.deadline = deadline
@@ -296,7 +315,7 @@ class _Call:
 
     def _first_pass(self, ask: Callable[[Any, Any, Deadline], Any]) -> tuple[Any] | None:
         """Every target in order; those that cool down are passed over and come last."""
-        health, keys = self.policy.health, self.chain._keys
+        health, keys = self.health, self.chain._keys
         cooling: list[int] = []
         healthy = {p for p, key in enumerate(keys) if not health.due(key)}
         left = len(healthy) + COOLING_WEIGHT * (len(keys) - len(healthy))
@@ -323,7 +342,7 @@ class _Call:
     def _admitted(self, position: int) -> str:
         """What `health` says to a try; a probe is ours to free from before we have it."""
         self._position, self._probe = position, True
-        admitted = self.policy.health.admit(self.chain._keys[position])
+        admitted = self.health.admit(self.chain._keys[position])
         self._probe = admitted == "half-open"
         return admitted
 
@@ -356,6 +375,8 @@ class _Call:
             raise self._out_of_time(self._last_error)
         self._had_turn.add(position)
         try:
+            if self.policy.on_try is not None:
+                self.policy.on_try(self.chain.names[position])
             self.limit = self._limit(target, left)
             fitted, self._changes = self.chain._fitted(self.request, target, self.limit, self.deadline)
             if fitted is not self.request:  # fitting took its time, which is not the target's
@@ -400,7 +421,7 @@ class _Call:
             self._ready_at[position] = self.clock() + wait
         if kind in COOLING_KINDS:
             self._probe = False  # decided
-            self.policy.health.failed(self.chain._keys[position], kind, self._started, wait)
+            self.health.failed(self.chain._keys[position], kind, self._started, wait)
         else:
             self.released()
         outcome = "skipped" if isinstance(error, UnsupportedError) else "failed"
@@ -412,7 +433,7 @@ class _Call:
     def answered(self) -> None:
         """The attempt under way has answered."""
         self.told, self._probe = True, False
-        self.policy.health.succeeded(self.chain._keys[self._position])
+        self.health.succeeded(self.chain._keys[self._position])
         self._note(self._position, "answered", None, None, self.clock() - self._started)
 
     def left(self) -> None:
@@ -424,7 +445,7 @@ class _Call:
     def released(self) -> None:
         """The attempt under way ends without a verdict."""
         if self._probe:
-            self.policy.health.released(self.chain._keys[self._position])
+            self.health.released(self.chain._keys[self._position])
             self._probe = False
 
     def finished(self, response: Any) -> Any:

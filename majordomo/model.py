@@ -277,14 +277,17 @@ class ImageModel(_Asked):
 
 
 class Unable(Model, ImageModel):  # type: ignore[misc]  # one `generate` or the other, and neither gives anything
-    """A target that cannot: it stands in a chain, and is passed over when its turn comes."""
+    """A target that cannot: it stands in a chain, and says why when its turn comes."""
 
-    def __init__(self, name: str, reason: str, base_url: str = "") -> None:
+    def __init__(self, name: str, error: MajordomoError, base_url: str = "") -> None:
         self.name, self.base_url = name, base_url
-        self._reason = reason
+        self._error = error
 
     def complete(self, request: Any, deadline: Deadline) -> Any:
-        raise UnsupportedError(self._reason)
+        with loading:
+            from copy import copy
+
+        raise copy(self._error)  # each call writes its own story on it
 
 
 class Provider:

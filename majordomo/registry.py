@@ -11,16 +11,19 @@ from __future__ import annotations
 import os
 
 from ._loading import loading
+from ._spec import CODE, PREFIX, Reading, close_to, fold, is_name, variable
 from .dsn import DSN, as_token, strip
-from .errors import ConfigError, DSNError, SpecError, UnsupportedError
+from .errors import ConfigError, DSNError, MajordomoError, SpecError, UnsupportedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any, Callable
 
+    from ._health_file import FileHealth
     from ._http import Client
-    from .chain import Chain, ImageChain, Policy
+    from ._spec import Origin
+    from .chain import Chain, Health, ImageChain, Policy
     from .health import MemoryHealth
     from .llm import Attempt
     from .model import ImageModel, Provider
@@ -28,26 +31,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Registry", "parse", "parse_image", "register_alias", "register_provider", "register_scheme"]
 
-PREFIX = "LLM_"
-DEEPEST = 50  # aliases within aliases
-_NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789.-_")
-
-
-def fold(name: str) -> str:
-    """A provider's or alias's name as it is compared: lower case, `_` as `-`."""
-    return name.lower().replace("_", "-")
-
-
-def variable(name: str) -> str:
-    """The environment variable of a folded name."""
-    return PREFIX + name.upper().replace("-", "_")
-
 
 class Registry:
     """Who is known under which name, and how calls behave.
 
-    environ: the variables, `os.environ` if None. health: where cooldowns are kept, in
-    memory if None. timeout: seconds for calls that give none. attempt_timeout: seconds
+    environ: the variables, `os.environ` if None. health: where cooldowns are kept: the path
+    of a file that all processes of this host share; None for the one in `MAJORDOMO_HEALTH`,
+    and memory if that is not set. timeout: seconds for calls that give none. attempt_timeout: seconds
     of one attempt. idle_timeout: seconds of silence a stream may have. retries: further
     passes over the targets of a call. ssl_context, user_agent: for all requests.
     on_attempt: called with each `Attempt`. clock, sleep, random: for tests.
@@ -58,7 +48,7 @@ class Registry:
         self,
         environ: Mapping[str, str] | None = None,
         *,
-        health: MemoryHealth | None = None,
+        health: Health | str | os.PathLike[str] | None = None,
         timeout: float | None = None,
         attempt_timeout: float | None = None,
         idle_timeout: float | None = None,
@@ -85,7 +75,8 @@ class Registry:
         needed = (("environ", environ, "get"), ("health", health, "due"), ("ssl_context", ssl_context, "wrap_socket"))
         for name, given, method in needed:
             if given is not None and not callable(getattr(given, method, None)):
-                raise ConfigError(f"{name} cannot be {type(given).__name__}")
+                if name != "health" or not isinstance(given, (str, os.PathLike)):
+                    raise ConfigError(f"{name} cannot be {type(given).__name__}")
         for name, hook in (("on_attempt", on_attempt), ("clock", clock), ("sleep", sleep), ("random", random)):
             if hook is not None and not callable(hook):
                 raise ConfigError(f"{name} is a function, not {type(hook).__name__}")
@@ -100,7 +91,11 @@ class Registry:
         self._providers: dict[str, tuple[str, Any]] = {}
         self._clients: dict[tuple[str | None, bool], Client] = {}
         self._parsed: dict[str, tuple[dict[str, str | None], Chain]] = {}
-        self._once: dict[str, Any] = {} if health is None else {"health": health}  # setdefault is atomic
+        self._once: dict[str, Any] = {}  # made when first asked for; setdefault is atomic
+        if isinstance(health, (str, os.PathLike)):
+            self._once["health"] = self._settings["health"] = self._shared_health(health)
+        elif health is not None:
+            self._once["health"] = health
 
     @classmethod
     def default(cls) -> Registry:
@@ -108,16 +103,27 @@ class Registry:
         return _default
 
     @property
-    def health(self) -> MemoryHealth:
+    def health(self) -> Health:
         """The memory of targets that are down: `snapshot()` reads it, `reset()` clears it."""
-        found: MemoryHealth | None = self._once.get("health")
+        found: Health | None = self._once.get("health")
         if found is None:
-            with loading:
-                from .health import MemoryHealth
-
-            clock = self._hooks["clock"]
-            found = self._once.setdefault("health", MemoryHealth(clock) if clock else MemoryHealth())
+            path = Reading(self).value("MAJORDOMO_HEALTH")
+            found = self._once.setdefault("health", self._shared_health(path) if path else self._own_health())
         return found
+
+    def _own_health(self) -> MemoryHealth:
+        with loading:
+            from .health import MemoryHealth
+
+        clock = self._hooks["clock"]
+        return MemoryHealth(clock) if clock else MemoryHealth()
+
+    def _shared_health(self, path: str | os.PathLike[str]) -> FileHealth:
+        with loading:
+            from ._health_file import FileHealth
+
+        clock = self._hooks["clock"]
+        return FileHealth(path, clock) if clock else FileHealth(path)
 
     def parse(self, spec: str) -> Chain:
         """A chain of targets from a spec: `"box/qwen3:14b, openai/gpt-5-mini, thinking"`.
@@ -128,12 +134,12 @@ class Registry:
         known = self._parsed.get(spec) if isinstance(spec, str) else None
         if known is not None and all(self._variable(name) == value for name, value in known[0].items()):
             return known[1]
-        reading = _Reading(self)
-        targets = {f"{name}/{id}": self.provider_of(name, reading).model(id) for name, id in reading.targets(spec)}
+        reading = Reading(self)
+        targets = {o.name: self.provider_of(o.provider, reading).model(o.id) for o in reading.targets(spec)}
         with loading:
             from .chain import Chain
 
-        chain = Chain(targets, self.policy, (Registry.parse, (self, spec)))
+        chain = Chain(targets, self.policy, (_parsed_again, (self, spec)))
         if len(self._parsed) >= 1000:
             self._parsed.clear()
         self._parsed[spec] = (reading.met, chain)
@@ -141,20 +147,39 @@ class Registry:
 
     def parse_image(self, spec: str) -> ImageChain:
         """`parse` for models that draw; a target of the spec that cannot is passed over when it is asked."""
-        reading = _Reading(self)
-        targets = {
-            f"{name}/{id}": _drawer(self.provider_of(name, reading), name, id) for name, id in reading.targets(spec)
-        }
+        reading = Reading(self)
+        targets = {o.name: _drawer(self.provider_of(o.provider, reading), o) for o in reading.targets(spec)}
         with loading:
             from .chain import ImageChain
 
-        return ImageChain(targets, self.policy, (Registry.parse_image, (self, spec)))
+        return ImageChain(targets, self.policy, (_parsed_again, (self, spec, True)))
 
     def provider(self, name: str) -> Any:
         """The provider of a name, for what is no call of a model: listing, unloading."""
-        if not isinstance(name, str) or not _is_name(strip(name)):
-            raise SpecError("a provider's name is made of letters, digits, dots and dashes")
-        return self.provider_of(fold(strip(name)), _Reading(self))
+        return self.provider_of(_provider_name(name), Reading(self))
+
+    def targets(self, spec: str) -> list[Origin]:
+        """What a spec expands to, without making a provider: `provider`, `id`, `name` and `aliases` of each target.
+
+        `aliases` are those a target stands behind, from the outermost in, each as (alias,
+        source); a source is the name of a variable, or `"code"`. Raises SpecError.
+        """
+        return Reading(self).targets(spec)
+
+    def source(self, name: str) -> tuple[str, ...]:
+        """Where a provider's name comes from: `("code",)`, its variable, or `("built in", ...)`.
+
+        What follows "built in" are the vendor's variables that are set. Raises SpecError
+        for a name that stands for nothing.
+        """
+        name, reading = _provider_name(name), Reading(self)
+        if name in self._registered:
+            return (CODE,)
+        if reading.value(variable(name)) is not None:
+            return (variable(name),)
+        row = self._builtin_row(name)
+        keys = [key for key in row.keys if reading.value(key)]
+        return ("built in", *[found for found in (row.base_url, *keys[:1]) if found and reading.value(found)])
 
     def register_alias(self, name: str, spec: str) -> None:
         """Let a name without a slash stand for a spec; it wins over the environment."""
@@ -220,12 +245,12 @@ class Registry:
                 from .chain import Policy
 
             names = ("timeout", "attempt_timeout", "retries")
-            given = {**{name: self._settings[name] for name in names}, **self._hooks, "health": self.health}
+            given = {**{name: self._settings[name] for name in names}, **self._hooks, "memory": lambda: self.health}
             made = Policy(**{name: value for name, value in given.items() if value is not None})
             found = self._once.setdefault("policy", made)
         return found
 
-    def provider_of(self, name: str, reading: _Reading) -> Any:
+    def provider_of(self, name: str, reading: Reading) -> Any:
         """The provider of a folded name: registered in code, then environment, then built in."""
         found = self._registered.get(name)
         if found is not None:
@@ -250,13 +275,17 @@ class Registry:
             raise DSNError(f"{source}: {exc.message}") from None
         return self._remember(name, value, self._made(name, dsn, source))
 
-    def _builtin(self, name: str, reading: _Reading) -> Any:
+    def _builtin_row(self, name: str) -> Scheme:
         with loading:
             from .providers import SCHEMES
 
         row = SCHEMES.get(name)
         if row is None or not row.builtin:
             raise SpecError(self._unknown(name))
+        return row
+
+    def _builtin(self, name: str, reading: Reading) -> Any:
+        row = self._builtin_row(name)
         token = None
         for source in row.keys:
             value = reading.value(source)
@@ -330,7 +359,7 @@ class Registry:
         for mapping in (*self._mappings, os.environ if self._environ is None else self._environ):
             for name in list(mapping):
                 rest = name[len(PREFIX) :] if isinstance(name, str) and name.startswith(PREFIX) else ""
-                if _is_name(rest) and variable(fold(rest)) == name:  # any other name is never looked up
+                if is_name(rest) and variable(fold(rest)) == name:  # any other name is never looked up
                     value = self._variable(name)
                     if isinstance(value, str) and strip(value):
                         yield fold(rest), strip(value)
@@ -345,14 +374,14 @@ class Registry:
     def _resolves(self, value: str) -> bool:
         """Whether a variable's value is a spec, and not some other program's secret."""
         try:
-            return bool(_Reading(self).targets(value, "a variable"))
+            return bool(Reading(self).targets(value, "a variable"))
         except (SpecError, DSNError):
             return False
 
     def _unknown(self, name: str) -> str:
         known = self.providers()
         return (
-            f"unknown provider {name!r}{_close(name, known)}; set {variable(name)}=SCHEME://TOKEN@HOST to make it one"
+            f"unknown provider {name!r}{close_to(name, known)}; set {variable(name)}=SCHEME://TOKEN@HOST to make it one"
         )
 
     def _unknown_scheme(self, scheme: str) -> str:
@@ -365,7 +394,7 @@ class Registry:
             return (
                 f"{scheme} is no scheme here; for a server that speaks OpenAI's wire write openai{plain}://TOKEN@HOST"
             )
-        close = _close(scheme, known)
+        close = close_to(scheme, known)
         return f"unknown scheme{close}" + (f" known are {', '.join(known)}" if close.endswith("?") else "")
 
     def __repr__(self) -> str:
@@ -388,19 +417,37 @@ def _remade(settings: dict[str, Any] | None, aliases: dict[str, str]) -> Registr
     return registry
 
 
-def _drawer(provider: Any, name: str, id: str) -> Any:
+def _parsed_again(registry: Registry, spec: str, draws: bool = False) -> Chain | ImageChain:
+    """A chain in the process that unpickles it, by the environment there.
+
+    What is wrong with that is told when the chain is asked: a worker that cannot unpickle its
+    task loses it without a word, and multiprocessing waits for it for ever.
+    """
+    try:
+        return registry.parse_image(spec) if draws else registry.parse(spec)
+    except MajordomoError as exc:
+        with loading:
+            from .chain import Chain, ImageChain
+            from .model import Unable
+
+        kind = ImageChain if draws else Chain
+        unable = Unable(spec, exc.with_traceback(None))
+        return kind({spec: unable}, registry.policy, (_parsed_again, (registry, spec, draws)))
+
+
+def _drawer(provider: Any, origin: Origin) -> Any:
     """A provider's model that draws; where there is none, one that says so when it is asked."""
     with loading:
         from .model import Unable
 
-    reason = "it has no models that draw"
+    error = UnsupportedError("it has no models that draw")
     try:
-        found = provider.image_model(id) if hasattr(provider, "image_model") else None
+        found = provider.image_model(origin.id) if hasattr(provider, "image_model") else None
         if found is not None:
             return found
     except UnsupportedError as exc:
-        reason = exc.message
-    return Unable(f"{name}/{id}", reason, getattr(provider, "base_url", ""))
+        error = exc.with_traceback(None)
+    return Unable(origin.name, error, getattr(provider, "base_url", ""))
 
 
 def _builtin_dsn(name: str, row: Scheme, base: str | None, token: str | None) -> DSN:
@@ -431,161 +478,33 @@ def _builtin_dsn(name: str, row: Scheme, base: str | None, token: str | None) ->
     return DSN(name, dsn.plain, token or dsn.token, dsn.host, dsn.path, dsn.options)
 
 
-class _Reading:
-    """One reading of a spec: what it expands to, and which variables were asked for."""
-
-    def __init__(self, registry: Registry) -> None:
-        self._registry = registry
-        self.met: dict[str, str | None] = {}
-        self._found: dict[tuple[str, str], None] = {}
-        self._expanded: set[str] = set()
-
-    def value(self, name: str) -> str | None:
-        """A variable as it is meant, None if it is not set or empty; remembered as asked for."""
-        raw = self._registry._variable(name)
-        self.met[name] = raw
-        if raw is None:
-            return None
-        if not isinstance(raw, str):
-            raise DSNError(f"{name} is {type(raw).__name__}, not text")
-        return strip(raw) or None
-
-    def targets(self, spec: str, source: str | None = None) -> list[tuple[str, str]]:
-        """The targets in order, each once, as (folded provider, model id)."""
-        self._expand(spec, (), source)
-        return list(self._found)
-
-    def _expand(self, spec: str, path: tuple[str, ...], source: str | None) -> None:
-        """source: the variable that the spec is the value of; then nothing of it is quoted."""
-        if not isinstance(spec, str):
-            raise SpecError(f"a spec is text such as 'box/qwen3:14b, openai/gpt-5-mini', not {type(spec).__name__}")
-        start = 0
-        for number, item in enumerate(spec.split(","), 1):
-            where = _Place(spec, start, item, number, source, path[-1] if path else None)
-            start += len(item) + 1
-            item = item.strip()
-            if not item:
-                if "," in spec:
-                    raise where.error("empty item; drop the comma or name a target")
-                raise SpecError("the spec is empty; name a target, such as box/qwen3:14b")
-            if not item.isprintable():
-                raise where.error("an item holds a line end or another control character")
-            provider, slash, id = item.partition("/")
-            provider = provider.strip()
-            if slash:
-                self._target(provider, id.strip(), where)
-            else:
-                self._alias(provider, path, where)
-
-    def _target(self, provider: str, id: str, where: _Place) -> None:
-        if not provider or not _is_name(provider):
-            raise where.error("a provider's name is made of letters, digits, dots and dashes, then comes a slash")
-        if id.startswith("/") or provider.endswith(":"):
-            raise where.error("a model id does not begin with a slash (a DSN belongs into a variable: LLM_NAME=...)")
-        if not id:
-            raise where.error("a model id is missing after the slash")
-        if (where.source or where.alias) and not self._knows(fold(provider)):
-            raise where.error("unknown provider" if where.source else self._registry._unknown(fold(provider)))
-        self._found[(fold(provider), id)] = None
-
-    def _knows(self, name: str) -> bool:
-        with loading:
-            from .providers import SCHEMES
-
-        row = SCHEMES.get(name)
-        known = name in self._registry._registered or (row is not None and row.builtin)
-        return known or self.value(variable(name)) is not None
-
-    def _alias(self, given: str, path: tuple[str, ...], where: _Place) -> None:
-        if not _is_name(given):
-            raise where.error("an item is provider/model-id, or an alias of letters, digits, dots and dashes")
-        name = fold(given)
-        if name in path:
-            ring = " -> ".join([*path[path.index(name) :], name])
-            raise SpecError(f"aliases in a ring: {ring}")
-        if len(path) >= DEEPEST:
-            raise SpecError(f"aliases within aliases, more than {DEEPEST} deep, from {path[0]} on")
-        if name in self._expanded:
-            return
-        spec, source = self._registry._aliases.get(name), None
-        if spec is None:
-            source = variable(name)
-            spec = self.value(source)
-            if spec is not None and "://" in spec:
-                raise where.error(
-                    f"{name if where.source is None else 'an item'} is a provider: add a slash and a model"
-                )
-        if spec is None:
-            raise where.error(self._no_alias(name, where))
-        self._expand(spec, (*path, name), source or where.source)
-        self._expanded.add(name)
-
-    def _no_alias(self, name: str, where: _Place) -> str:
-        if where.source is not None:
-            return "an item is neither a known alias nor provider/model-id"
-        if name in self._registry._registered or name in self._registry.providers():
-            return f"{name} is a provider: write {name}/MODEL"
-        return f"unknown alias {name!r}{_close(name, self._registry.aliases())}; a target is written provider/model-id"
-
-
-class _Place:
-    """Where in a spec an item stands, for the error that points at it."""
-
-    __slots__ = ("_item", "_number", "_spec", "_start", "alias", "source")
-
-    def __init__(self, spec: str, start: int, item: str, number: int, source: str | None, alias: str | None) -> None:
-        self._spec, self._start, self._item, self._number = spec, start, item, number
-        self.source, self.alias = source, alias
-
-    def error(self, message: str) -> SpecError:
-        """The error, with the place underlined; for a variable's value the item's number alone."""
-        if self.source is not None:
-            return SpecError(f"{self.source}, item {self._number}: {message}")
-        message = f"alias {self.alias}: {message}" if self.alias else message
-        if len(self._spec) > 200 or not self._spec.isprintable() or _may_be_dsn(self._spec):
-            return SpecError(f"{message} (item {self._number} of the spec)")
-        column = self._start + len(self._item) - len(self._item.lstrip())
-        marks = "^" * max(1, len(self._item.strip()))
-        if not self._item.strip():
-            column, marks = self._start, "^"
-        return SpecError(f"{message}\n    {self._spec}\n    {' ' * column}{marks}")
-
-
-def _may_be_dsn(spec: str) -> bool:
-    """Whether a DSN, token and all, may have been given for a spec; then nothing of it is shown."""
-    return "//" in spec or any(":" in item.partition("/")[0] and "@" in item for item in spec.split(","))
-
-
 def _is_header(text: Any) -> bool:
     return isinstance(text, str) and text.isascii() and text.isprintable() and bool(text.strip())
 
 
-def _is_name(name: str) -> bool:
-    return bool(name) and len(name) <= 100 and _NAME.issuperset(name.lower()) and name.isascii()
+def _provider_name(name: str) -> str:
+    if not isinstance(name, str) or not is_name(strip(name)):
+        raise SpecError("a provider's name is made of letters, digits, dots and dashes")
+    return fold(strip(name))
 
 
 def _checked(name: str) -> str:
-    if not isinstance(name, str) or not _is_name(name):
+    if not isinstance(name, str) or not is_name(name):
         raise SpecError("a name is made of letters, digits, dots and dashes, and has no slash")
     return fold(name)
-
-
-def _close(name: str, known: list[str]) -> str:
-    with loading:
-        from difflib import get_close_matches
-
-    close = get_close_matches(name, known, 3)
-    if close:
-        return f"; did you mean {' or '.join(close)}?"
-    return f"; known are {', '.join(known[:12])}" if known else ""
 
 
 _default = Registry()
 
 
+def setting(name: str) -> str | None:
+    """A variable of the command line's own (`MAJORDOMO_MODEL`, `NO_COLOR`), None if it is not set or empty."""
+    return strip(os.environ.get(name) or "") or None
+
+
 def default_spec() -> str | None:
     """The spec in `MAJORDOMO_MODEL`, None if it is not set; for the command line."""
-    return strip(os.environ.get("MAJORDOMO_MODEL") or "") or None
+    return setting("MAJORDOMO_MODEL")
 
 
 def parse(spec: str) -> Chain:

@@ -1160,6 +1160,19 @@ def test_nothing_is_written_to_the_standard_streams(capfd):
     assert capfd.readouterr() == ("", "")
 
 
+@both_ways
+def test_a_watched_chain(ask):
+    """`watched` tells each target that is about to be asked, the chain it was made from does not."""
+    lab = Lab({"dead": TransportError("refused"), "busy": [APIError(429, retry_after=1), "Here."]})
+    told = []
+    watched = lab.chain.watched(told.append)
+    assert ask(watched).text == "Here."
+    assert told == ["lab/dead", "lab/busy", "lab/dead", "lab/busy"]
+    lab.targets["dead"].script = ["Well."]
+    assert ask(lab.chain).text
+    assert len(told) == 4
+
+
 def test_a_wait_of_ages_is_not_begun():
     """Even a caller who waits for ever does not wait for a Retry-After of ages."""
     lab = Lab({"a": [APIError(429, retry_after=1e300), "late"]})

@@ -437,8 +437,8 @@ def _held() -> dict[str, str]:
 
 
 def _left(before: dict[str, str]) -> list[str]:
-    """What is held and was not before; the threads of the servers get time to end."""
-    for _ in range(100):
+    """What is held and was not before; the threads of the servers get time to end, on a busy machine too."""
+    for _ in range(600):
         left = [f"{name} ({what})" for what, name in _held().items() if what not in before and "/proc/" not in what]
         if not left:
             break
