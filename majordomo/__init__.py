@@ -1,12 +1,29 @@
-"""majordomo: LLMs from synchronous Python, with the standard library alone.
+"""LLMs from synchronous Python, with the standard library alone.
 
     from majordomo import parse
 
-    model = parse("box/qwen3:14b, openai/gpt-5-mini")
+    model = parse("box/qwen3:14b, openai/gpt-5-mini")  # try box, then openai
     reply = model.generate("Why is the sky blue?", timeout=60)
     print(reply.text, reply.model, reply.usage.output_tokens)
 
-`LLM_BOX=llama-swap://token@host:8080` in the environment makes `box` a provider.
+The environment says what the names stand for: `LLM_BOX=llama-swap://token@host:8080` makes
+`box` a provider, `LLM_CAREFUL=box/qwen3:14b,openai/gpt-5-mini` makes `careful` an alias.
+Known without that are openai, anthropic, google, ollama and ollama-cloud, by their vendors'
+own variables (`OPENAI_API_KEY` and so on). `timeout` bounds a whole call, failover included.
+
+Each of these names has help of its own, such as `python3 -m pydoc majordomo.parse`:
+
+    ask        parse, Model (generate, stream), generate_many, Conversation
+    say        user, assistant, Message, Text, Image, Thinking, Request
+    read       Response, Usage, Attempt; of a stream TextDelta, ThinkingDelta, ToolCallDelta, Done
+    use tools  run_tools, stream_tools, Tool, ToolCall, ToolResult, tool_result
+    draw       parse_image, ImageRequest, ImageResponse
+    set up     Registry, register_alias, register_provider, register_scheme, DSN
+    fail       MajordomoError and those below it (majordomo.errors draws the tree), ErrorKind, classify
+    extend     Model, Provider, ImageModel, Capabilities, Stream
+    modules    media (pictures that fit), testing (a server for tests)
+
+What begins with an underscore, modules and names, may change in any version.
 """
 
 from __future__ import annotations
@@ -19,6 +36,7 @@ __version__ = "0.1.0"
 
 # Where each name of the face lives; a module is imported when its first name is used.
 _HOMES = {
+    "batch": ("generate_many",),
     "dsn": ("DSN",),
     "errors": (
         "APIError",
@@ -69,6 +87,7 @@ if TYPE_CHECKING:
 
     from . import media as media
     from . import testing as testing
+    from .batch import *
     from .dsn import *
     from .errors import *
     from .imagegen import *
@@ -89,4 +108,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted([*__all__, *(name for name in globals() if name.startswith("__"))])

@@ -20,7 +20,13 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-_MISSING: Any = object()
+
+class _Missing:
+    def __repr__(self) -> str:
+        return "<factory>"  # what signatures show of a default that is made anew, as `dataclasses` does
+
+
+_MISSING: Any = _Missing()
 SLOW_USES = 20
 
 
@@ -78,7 +84,7 @@ class _LateInit(_Late):
 
 def _fill(instance: Any, cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     """What the compiled `__init__` of `cls` does; False, and nothing done, for arguments that it would refuse."""
-    fields: dict[str, _Field] = cls._fields  # type: ignore[attr-defined]
+    fields: dict[str, _Field] = cls._declared  # type: ignore[attr-defined]
     given = dict(zip(fields, args))
     if len(args) > len(fields) or not kwargs.keys() <= fields.keys() or given.keys() & kwargs.keys():
         return False
@@ -108,7 +114,7 @@ def dataclass(*, frozen: bool = True) -> Callable[[type[T]], type[T]]:
 
 
 def _frozen(cls: type[T]) -> type[T]:
-    fields: dict[str, _Field] = dict(getattr(cls, "_fields", {}))
+    fields: dict[str, _Field] = dict(getattr(cls, "_declared", {}))
     for name in cls.__dict__.get("__annotations__", {}):
         given = cls.__dict__.get(name, _MISSING)
         if not isinstance(given, _Field):
@@ -119,7 +125,7 @@ def _frozen(cls: type[T]) -> type[T]:
             delattr(cls, name)
         fields[name] = given
     for name, value in {
-        "_fields": fields,
+        "_declared": fields,
         "_shown": tuple(n for n, f in fields.items() if f.repr),
         "_compared": tuple(n for n, f in fields.items() if f.compare),
         "__match_args__": tuple(fields),
@@ -140,11 +146,11 @@ def _frozen(cls: type[T]) -> type[T]:
 
 def replace(value: T, **changes: Any) -> T:
     """`dataclasses.replace`: a copy of a value with some fields changed, checked anew."""
-    if "_fields" not in type(value).__dict__:  # a subclass, whose fields the standard library knows
+    if "_declared" not in type(value).__dict__:  # a subclass, whose fields the standard library knows
         import dataclasses
 
         return dataclasses.replace(value, **changes)  # type: ignore[type-var]
-    return type(value)(**{**{n: value.__dict__[n] for n in type(value)._fields}, **changes})  # type: ignore[attr-defined]
+    return type(value)(**{**{n: value.__dict__[n] for n in type(value)._declared}, **changes})  # type: ignore[attr-defined]
 
 
 def copied(value: T, **changes: Any) -> T:
@@ -156,7 +162,7 @@ def copied(value: T, **changes: Any) -> T:
 
 def _make_init(cls: type) -> Any:
     """Compile the `__init__` that the class body declares."""
-    fields: dict[str, _Field] = cls._fields  # type: ignore[attr-defined]
+    fields: dict[str, _Field] = cls._declared  # type: ignore[attr-defined]
     scope: dict[str, Any] = {"_MISSING": _MISSING}
     head, body = [], ["d = self.__dict__"]
     for name, spec in fields.items():
@@ -194,7 +200,7 @@ def _twin(cls: type) -> Any:
 
     types = _annotations(cls)
     rows = []
-    for name, spec in cls._fields.items():  # type: ignore[attr-defined]
+    for name, spec in cls._declared.items():  # type: ignore[attr-defined]
         given: dict[str, Any] = {"repr": spec.repr, "compare": spec.compare}
         if spec.default is not _MISSING:
             given["default"] = spec.default
@@ -224,7 +230,7 @@ def _delattr(self: Any, name: str) -> None:
 
 def _refuse(self: Any, name: str) -> None:
     """A subclass that is no dataclass may have attributes of its own, as in the standard library."""
-    if "_fields" in type(self).__dict__ or name in self._fields:
+    if "_declared" in type(self).__dict__ or name in self._declared:
         from dataclasses import FrozenInstanceError
 
         raise FrozenInstanceError(f"cannot change {name!r}: {type(self).__name__} is frozen; copy it with replace")

@@ -150,9 +150,10 @@ class Client:
         if self._proxies == {} or is_loopback(host):
             return Route(host, port, secure)
         if self._proxies is None:
-            self._proxies = urllib.request.getproxies()
+            self._proxies = urllib.request.getproxies_environment()  # those of macOS break forks
         proxy = self._proxies.get(scheme) or self._proxies.get("all")
-        if not proxy or urllib.request.proxy_bypass(f"{host}:{port}"):
+        bypassed = urllib.request.proxy_bypass_environment  # type: ignore[attr-defined]  # it is on all systems
+        if not proxy or bypassed(f"{host}:{port}"):
             return Route(host, port, secure)
         return Route(host, port, secure, _proxy(proxy))
 

@@ -2,20 +2,15 @@
 
 The model reads what went wrong as it reads a result, so every `Exception` becomes an error
 result here. What is none (Ctrl-C, SystemExit) is meant for the caller, and passes.
-
-Threads are made by hand: those of `concurrent.futures` are joined when the interpreter
-ends, so that one tool that hangs would keep the whole process. Ours are daemons.
 """
 
 from __future__ import annotations
 
-import contextvars
 import json
-from collections import deque
 from copy import deepcopy
-from queue import Empty, SimpleQueue
-from threading import Thread
+from queue import Empty
 
+from ._crew import LONGEST_WAIT, Crew
 from ._mismatch import MISMATCH, shown
 from ._plain import plain
 from .errors import DeadlineError, MajordomoError
@@ -24,18 +19,15 @@ from .llm import Image, Text, ToolResult
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from typing import Any, Union
+    from typing import Any
 
     from .deadline import Deadline
     from .llm import Tool, ToolCall
-
-    Outcome = Union[ToolResult, BaseException]
 
 __all__ = ["carried_out", "listed"]
 
 LONGEST_ERROR = 4000  # characters of what a model is told of a failure
 MOST_LISTED = 20  # names in a message
-LONGEST_WAIT = 1.0  # seconds without a look at the deadline, whose clock need not be that of the wait
 _BYTES = (bytes, bytearray, memoryview)
 
 
@@ -51,7 +43,7 @@ def carried_out(
     """
     if workers > 1:
         _require(deadline, calls)
-        yield from _Crew(calls, tools).results(workers, deadline)
+        yield from _at_once(calls, tools, workers, deadline)
         return
     for number, call in enumerate(calls):
         _require(deadline, calls[number:])
@@ -63,63 +55,34 @@ def _require(deadline: Deadline | None, calls: Sequence[ToolCall]) -> None:
         raise _late(deadline, f"before these tools were called: {listed(call.name for call in calls)}")
 
 
-class _Crew:
-    """Threads that carry out the calls of one turn."""
+def _at_once(
+    calls: Sequence[ToolCall], tools: Mapping[str, Tool], workers: int, deadline: Deadline | None
+) -> Iterator[tuple[ToolCall, ToolResult]]:
+    """The same with threads."""
+    begun: set[int] = set()
+    found: dict[int, ToolResult] = {}
 
-    def __init__(self, calls: Sequence[ToolCall], tools: Mapping[str, Tool]) -> None:
-        self._calls, self._tools = calls, tools
-        # Each call has a context of its own, copied here: a thread starts with an empty one.
-        self._waiting = deque((number, contextvars.copy_context()) for number in range(len(calls)))
-        self._begun: set[int] = set()
-        self._ended: SimpleQueue[tuple[int, Outcome]] = SimpleQueue()
+    def work(number: int) -> ToolResult:
+        begun.add(number)
+        return _result(calls[number], tools)
 
-    def results(self, workers: int, deadline: Deadline | None) -> Iterator[tuple[ToolCall, ToolResult]]:
-        """The calls with their results."""
-        threads = [
-            Thread(target=self._work, name=f"majordomo-tool-{number}", daemon=True)
-            for number in range(min(workers, len(self._calls)))
-        ]
-        found: dict[int, ToolResult] = {}
-        try:
-            for thread in threads:
-                thread.start()
-            for number, call in enumerate(self._calls):
-                while number not in found:
-                    ended, outcome = self._next(found, deadline)
-                    if isinstance(outcome, BaseException):
-                        raise outcome
-                    found[ended] = outcome
-                yield call, found[number]
-            for thread in threads:  # they have nothing left to do
-                thread.join()
-        finally:
-            self._waiting.clear()
-
-    def _next(self, found: Mapping[int, ToolResult], deadline: Deadline | None) -> tuple[int, Outcome]:
-        """The next call that has ended; DeadlineError names those that have not in time."""
-        while True:
-            left = LONGEST_WAIT if deadline is None else min(LONGEST_WAIT, deadline.left())
-            try:
-                return self._ended.get(timeout=max(0.0, left))
-            except Empty:
-                if deadline is not None and deadline.left() <= 0:
-                    running = listed(self._calls[number].name for number in sorted(self._begun - found.keys()))
-                    raise _late(deadline, f"while these tools ran: {running}") from None
-
-    def _work(self) -> None:
-        """Carry out calls until none is left."""
-        while True:
-            try:
-                number, context = self._waiting.popleft()
-            except IndexError:
-                return
-            self._begun.add(number)
-            outcome: Outcome
-            try:
-                outcome = context.run(_result, self._calls[number], self._tools)
-            except BaseException as exc:
-                outcome = exc
-            self._ended.put((number, outcome))
+    with Crew(work, workers, "majordomo-tool") as crew:
+        for number in range(len(calls)):
+            crew.give(number)
+        for number, call in enumerate(calls):
+            while number not in found:
+                left = LONGEST_WAIT if deadline is None else min(LONGEST_WAIT, deadline.left())
+                try:
+                    ended, result, error = crew.take(left)
+                except Empty:
+                    if deadline is not None and deadline.left() <= 0:
+                        running = listed(calls[at].name for at in sorted(begun - found.keys()))
+                        raise _late(deadline, f"while these tools ran: {running}") from None
+                else:
+                    if error is not None:
+                        raise error
+                    found[ended] = result
+            yield call, found[number]
 
 
 def _result(call: ToolCall, tools: Mapping[str, Tool]) -> ToolResult:

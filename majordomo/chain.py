@@ -135,8 +135,11 @@ class _Targets:
         targets = dict(zip(self.names, self.targets))
         return type(self)(targets, replace(self.policy, on_try=on_try), self._remake)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+    def __copy__(self) -> Any:
         return self  # it never changes, and its registry is shared on purpose
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return self
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self._remake is None:

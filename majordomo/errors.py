@@ -49,7 +49,22 @@ __all__ = [
 
 
 class ErrorKind(enum.Enum):
-    """What an error means for the call that met it; the README has the table, under Failover."""
+    """What an error means for the call that met it; `classify(error)` tells.
+
+        TRANSIENT     refused, reset, unknown host, cut, 408 409 425 5xx   cools down, tried again
+        RATE_LIMITED  429                                                  cools down, tried again
+        QUOTA         402, 429 with a billing code                         cools down 5 minutes or more
+        AUTH          401, 403                                             cools down
+        NOT_FOUND     404                                                  cools down
+        CONFIG        no key, no host, 3xx, certificate not verified
+        UNSUPPORTED   pictures or tools that the target cannot take
+        TOO_LONG      context length exceeded, 413
+        FILTERED      the prompt was blocked by a content filter
+        INVALID       other 4xx, an answer that misses its schema
+        DEADLINE      the caller's own timeout ran out                     the chain stops
+
+    All but DEADLINE go on to the next target of a chain.
+    """
 
     TRANSIENT = "transient"
     RATE_LIMITED = "rate_limited"
@@ -65,7 +80,7 @@ class ErrorKind(enum.Enum):
 
 
 class MajordomoError(Exception):
-    """The root of the tree.
+    """Whatever goes wrong in a call: every error of this library is one.
 
     message: one line, without the target's name.
     code: a stable word for what happened, where there is one (`"certificate"`).
@@ -190,7 +205,10 @@ class ToolLoopError(MajordomoError):
 
 
 class ChainError(MajordomoError):
-    """No target of the chain answered; the message has a line for each attempt."""
+    """No target of the chain answered; the message has a line for each attempt.
+
+    `attempts` has them as values, and `__cause__` is the last target's own error.
+    """
 
     def __init__(self, attempts: tuple[Attempt, ...] = (), message: str = "") -> None:
         lines = "".join(f"\n  {attempt}" for attempt in attempts)

@@ -64,7 +64,8 @@ class Text:
 class Image:
     """A picture: its bytes as in a file, and their type (`"image/png"`).
 
-    An empty `mime` is filled in from the bytes.
+    An empty `mime` is filled in from the bytes. `Image.from_file(path)`,
+    `Image.from_bytes(data)` and `Image.from_base64(text)` make one.
     """
 
     data: bytes
@@ -250,7 +251,7 @@ class Message:
 
 
 def user(*parts: Part | str) -> Message:
-    """A user message of these parts."""
+    """A user message of these parts: `user("What is this?", Image.from_file("photo.png"))`."""
     return Message("user", parts)  # type: ignore[arg-type]
 
 
@@ -329,9 +330,10 @@ class Request:
 
     system: the system prompt. tools: `Tool`s, or functions (see `Tool.from_function`).
     tool_choice: `auto`, `none`, `required` or a tool's name. schema: what the answer must
-    follow, a JSON Schema (dict) or a type that has one (see the README): `Response.parsed`
-    is then a value of that type. reasoning: `off`, `minimal`, `low`, `medium`, `high` or
-    `max`. max_tokens: of output, reasoning included. stop: strings that end the answer.
+    follow, a JSON Schema (dict) or a type that has one (a dataclass, TypedDict or enum; unions,
+    lists and dicts of such): `Response.parsed` is then a value of that type. reasoning: `off`,
+    `minimal`, `low`, `medium`, `high` or `max`. max_tokens: of output, reasoning included.
+    stop: strings that end the answer.
     extra: merged into the body of the request as the provider takes it, objects into
     objects; it wins. schema_retries: how often a target whose answer does not follow the
     schema is asked again, and shown what is wrong; not for streams.

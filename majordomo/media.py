@@ -6,10 +6,13 @@ for. What does not fit is decoded from the original, shrunk and written anew. Wh
 honestly be made to fit is refused here, before anything is sent, so that a chain can go
 on to its next target.
 
-Whoever edits this file keeps three rules. Pillow gets bytes that were read here first,
-with nothing in them that it would warn of. Nothing of Pillow's or of the process is
-changed. Whatever the bytes are, time and memory are bounded and errors are ours.
+`normalize(request, capabilities)` gives the request as a target with these capabilities takes
+it; `info(image)` reads format and size from the header.
 """
+
+# Three rules for whoever edits this file. Pillow gets bytes that were read here first, with
+# nothing in them that it would warn of. Nothing of Pillow's or of the process is changed.
+# Whatever the bytes are, time and memory are bounded and errors are ours.
 
 from __future__ import annotations
 

@@ -72,6 +72,11 @@ class Done:
 class Stream:
     """The events of an answer, as they come: an iterator and a context manager.
 
+        with model.stream("Tell me a story.", timeout=60) as stream:
+            for text in stream.text_deltas():
+                print(text, end="", flush=True)
+
+    `text_deltas()` gives the text alone; `response` is the whole answer once the stream has ended.
     The last event is `Done`; `stream_tools` tells of several answers, and of each
     `ToolResult` between them. Nothing is sent before the first `next`; leaving the
     `with` closes the connection, whether or not the answer was read to its end.
@@ -146,7 +151,10 @@ class _Asked:
 
 
 class Model(_Asked):
-    """Something that answers.
+    """Something that answers: what `parse` gives, a bare target, or one of your own.
+
+    name: as in a spec. capabilities: what it takes, see `Capabilities`. default_timeout: seconds
+    of an attempt where a call gives none.
 
     A model of your own overrides `complete`, and `events` if it can stream. Both get a
     checked `Request` and a `Deadline`; whoever waits asks `deadline.require()` for the
@@ -255,7 +263,7 @@ def replay(response: Response) -> Iterator[Delta | Done]:
 
 
 class ImageModel(_Asked):
-    """Something that draws. One of your own overrides `complete`."""
+    """Something that draws: what `parse_image` gives, or one of your own, which overrides `complete`."""
 
     def generate(self, prompt: str | ImageRequest, *, timeout: float | None = None, **options: Any) -> ImageResponse:
         """Draw.

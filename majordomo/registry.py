@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .chain import Chain, Health, ImageChain, Policy
     from .health import MemoryHealth
     from .llm import Attempt
-    from .model import ImageModel, Provider
+    from .model import Provider
     from .providers import Scheme
 
 __all__ = ["Registry", "parse", "parse_image", "register_alias", "register_provider", "register_scheme"]
@@ -35,12 +35,17 @@ __all__ = ["Registry", "parse", "parse_image", "register_alias", "register_provi
 class Registry:
     """Who is known under which name, and how calls behave.
 
-    environ: the variables, `os.environ` if None. health: where cooldowns are kept: the path
-    of a file that all processes of this host share; None for the one in `MAJORDOMO_HEALTH`,
-    and memory if that is not set. timeout: seconds for calls that give none. attempt_timeout: seconds
-    of one attempt. idle_timeout: seconds of silence a stream may have. retries: further
-    passes over the targets of a call. ssl_context, user_agent: for all requests.
-    on_attempt: called with each `Attempt`. clock, sleep, random: for tests.
+    environ: the variables; `os.environ` if None.
+    health: the path of a file in which all processes of this host share their cooldowns; None
+        for the one that `MAJORDOMO_HEALTH` names, and memory if that is not set.
+    timeout: seconds for calls that give none.
+    attempt_timeout: seconds of one attempt; of a stream, until its first event.
+    idle_timeout: seconds of silence that a stream may have between two pieces of content.
+    retries: further passes over the targets of a call.
+    ssl_context, user_agent: for all requests.
+    on_attempt: called with each `Attempt` as it ends, in the thread of the call.
+    clock, sleep, random: for tests.
+
     Raises ConfigError for settings that cannot work.
     """
 
@@ -135,7 +140,7 @@ class Registry:
         if known is not None and all(self._variable(name) == value for name, value in known[0].items()):
             return known[1]
         reading = Reading(self)
-        targets = {o.name: self.provider_of(o.provider, reading).model(o.id) for o in reading.targets(spec)}
+        targets = {o.name: self._provider_of(o.provider, reading).model(o.id) for o in reading.targets(spec)}
         with loading:
             from .chain import Chain
 
@@ -148,7 +153,7 @@ class Registry:
     def parse_image(self, spec: str) -> ImageChain:
         """`parse` for models that draw; a target of the spec that cannot is passed over when it is asked."""
         reading = Reading(self)
-        targets = {o.name: _drawer(self.provider_of(o.provider, reading), o) for o in reading.targets(spec)}
+        targets = {o.name: _drawer(self._provider_of(o.provider, reading), o) for o in reading.targets(spec)}
         with loading:
             from .chain import ImageChain
 
@@ -156,7 +161,7 @@ class Registry:
 
     def provider(self, name: str) -> Any:
         """The provider of a name, for what is no call of a model: listing, unloading."""
-        return self.provider_of(_provider_name(name), Reading(self))
+        return self._provider_of(_provider_name(name), Reading(self))
 
     def targets(self, spec: str) -> list[Origin]:
         """What a spec expands to, without making a provider: `provider`, `id`, `name` and `aliases` of each target.
@@ -250,7 +255,7 @@ class Registry:
             found = self._once.setdefault("policy", made)
         return found
 
-    def provider_of(self, name: str, reading: Reading) -> Any:
+    def _provider_of(self, name: str, reading: Reading) -> Any:
         """The provider of a folded name: registered in code, then environment, then built in."""
         found = self._registered.get(name)
         if found is not None:
@@ -402,15 +407,36 @@ class Registry:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Aliases and settings travel; variables, providers and hooks are the worker's own."""
-        return _remade, (None if self is _default else self._settings, self._aliases)
+        if self is _default:
+            return _moved, (None, {}, self._aliases)
+        with loading:
+            from uuid import uuid4
+
+        return _moved, (self._once.setdefault("id", uuid4().hex), self._settings, self._aliases)
+
+    def __copy__(self) -> Registry:
+        return self  # it is shared on purpose
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Registry:
         return self
 
 
-def _remade(settings: dict[str, Any] | None, aliases: dict[str, str]) -> Registry:
-    """A registry in the process that unpickles it; the shared one stays the shared one."""
-    registry = _default if settings is None else Registry(**settings)
+MOST_MOVED = 100  # registries of other processes that are kept
+_moved_here: dict[str, Registry] = {}
+
+
+def _moved(id: str | None, settings: dict[str, Any], aliases: dict[str, str]) -> Registry:
+    """A registry in the process that unpickles it; the shared one stays the shared one.
+
+    Any other is made once and kept, for with each task of a pool comes the same one again,
+    and its connections and cooldowns are for the next task, too.
+    """
+    if id is None:
+        registry = _default
+    else:
+        if len(_moved_here) >= MOST_MOVED:
+            _moved_here.clear()
+        registry = _moved_here.get(id) or _moved_here.setdefault(id, Registry(**settings))
     for name, spec in aliases.items():
         if registry._aliases.get(name) != spec:
             registry.register_alias(name, spec)
@@ -508,25 +534,53 @@ def default_spec() -> str | None:
 
 
 def parse(spec: str) -> Chain:
-    """A chain of targets from a spec, by the shared registry; see `Registry.parse`."""
+    """A model to ask, from a text that says where: `"box/qwen3:14b, openai/gpt-5-mini, careful"`.
+
+    The targets are tried from left to right until one answers. `provider/model-id` is a target;
+    all after the first slash is the model's own name. An item without a slash is an alias and
+    stands for a spec. Names come from code (`register_provider`, `register_alias`), then from the
+    environment (`LLM_BOX=llama-swap://TOKEN@HOST:8080`, `LLM_CAREFUL=box/a,openai/b`), then from
+    what is built in (openai, anthropic, google, ollama ...). Nothing is sent. The chain is a
+    `Model`: ask it with `generate` or `stream`. Raises SpecError, which shows the place, and
+    DSNError or ConfigError, which name the variable. It is `Registry.parse` of a registry that
+    the whole process shares.
+    """
     return _default.parse(spec)
 
 
-def parse_image(spec: str) -> ImageModel:
-    """`parse` for models that draw, by the shared registry."""
+def parse_image(spec: str) -> ImageChain:
+    """A model that draws, from a text as `parse` takes it: `"box/flux, openai/gpt-image-2"`.
+
+    `generate(prompt, size="1024x1024")` gives an `ImageResponse`. A provider that cannot draw is
+    passed over. Raises what `parse` raises.
+    """
     return _default.parse_image(spec)
 
 
 def register_alias(name: str, spec: str) -> None:
-    """`Registry.register_alias` of the shared registry."""
+    """Let a name without a slash stand for a spec in `parse`: `register_alias("careful", "box/a, openai/b")`.
+
+    It wins over the environment. Raises SpecError for what cannot be a name, or a spec. It is
+    `Registry.register_alias` of a registry that the whole process shares.
+    """
     _default.register_alias(name, spec)
 
 
 def register_provider(name: str, provider: Provider | DSN | str) -> None:
-    """`Registry.register_provider` of the shared registry."""
+    """Let a name stand for a provider: one of your own, or the one that a DSN describes.
+
+        register_provider("box", "llama-swap://token@192.168.1.20:8080")
+
+    It wins over the environment. Raises SpecError for what cannot be a name, DSNError for what
+    is no DSN. It is `Registry.register_provider` of a registry that the whole process shares.
+    """
     _default.register_provider(name, provider)
 
 
 def register_scheme(name: str, factory: Callable[[str, DSN], Provider]) -> None:
-    """`Registry.register_scheme` of the shared registry."""
+    """Let DSNs of a scheme of your own make providers: `factory(provider name, dsn) -> Provider`.
+
+    After `register_scheme("mine", factory)`, `LLM_BOX=mine://token@host` makes `box` what the
+    factory gives. It is `Registry.register_scheme` of a registry that the whole process shares.
+    """
     _default.register_scheme(name, factory)

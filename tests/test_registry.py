@@ -1176,6 +1176,18 @@ def test_a_registry_takes_its_health_file_along(tmp_path):
     assert isinstance(again.health, MemoryHealth)
 
 
+def test_a_registry_is_made_once_in_a_process_that_unpickles_it():
+    """Each task of a pool brings it along: connections and cooldowns are for the next task, too."""
+    registry = Registry({"LLM_BOX": BOX}, retries=7)
+    registry.register_alias("fast", "box/a")
+    one = pickle.loads(pickle.dumps(registry))
+    registry.register_alias("slow", "box/b")
+    two = pickle.loads(pickle.dumps(registry))
+    assert one is two is not registry
+    assert two.aliases() == ["fast", "slow"]
+    assert pickle.loads(pickle.dumps(Registry({}, retries=7))) is not one
+
+
 @pytest.mark.parametrize("parse", [Registry.parse, Registry.parse_image], ids=["parse", "parse_image"])
 def test_a_chain_unpickles_where_its_names_mean_nothing(parse, monkeypatch):
     """The error comes when it is asked, for a pool loses a task that does not unpickle; pickled on, it is whole."""
