@@ -9,6 +9,8 @@ import pytest
 from contract import Contract, Row, box, fake  # noqa: F401  (fixtures)
 from readers import READERS
 
+from majordomo.providers import SCHEMES
+
 STREAM = {"Content-Type": "text/event-stream"}
 
 
@@ -175,3 +177,8 @@ ROWS = [
 @pytest.mark.parametrize("row", ROWS, ids=[row.scheme for row in ROWS])
 class TestWires(Contract):
     """The suite, once for each row."""
+
+
+def test_every_scheme_has_a_row():
+    """A scheme that is not here would be asked by nobody; `llama-swaps` is `llama-swap` over TLS, and nothing else."""
+    assert {row.scheme for row in ROWS} == SCHEMES.keys() - {"llama-swaps"}
