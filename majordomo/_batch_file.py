@@ -11,6 +11,7 @@ import os
 import sqlite3
 import time
 from collections import deque
+from threading import Lock
 
 from . import _json
 from ._batch_lines import fields_of, is_torn, request_of, result_in, result_line
@@ -121,9 +122,16 @@ def run_batch(
                     ids.note(id, 0)
             tally = Tally(_count(file))
             asked = _unanswered(file, "<stdin>" if source == "-" else os.fspath(source), ids, tally, defaults, tell)
-            ended = flow(lambda line: (line, ask(line[1])), asked, count, ordered=False, name="majordomo-batch")
+
+            def work(line: Asked) -> Outcome:
+                id, request = line
+                outcome = ask(request)
+                results.append(result_line(id, request, outcome))  # by whoever has it: it was paid for
+                return outcome
+
+            ended = flow(work, asked, count, ordered=False, name="majordomo-batch")
             try:
-                _write(ended, results, tally, on_progress or (lambda progress: None))
+                _follow(ended, tally, on_progress or (lambda progress: None))
             finally:
                 ended.close()
             return tally.summary()
@@ -155,13 +163,10 @@ def _unanswered(
             yield fields["id"], request
 
 
-def _write(
-    ended: Iterator[tuple[Asked, Outcome]], results: _Results, tally: Tally, on_progress: Callable[[Progress], object]
-) -> None:
-    """Write results as they come; MajordomoError if there is no use in going on."""
+def _follow(ended: Iterator[Outcome], tally: Tally, on_progress: Callable[[Progress], object]) -> None:
+    """Count what is written as it comes; MajordomoError if there is no use in going on."""
     on_progress(tally.progress())
-    for (id, request), outcome in ended:
-        results.append(result_line(id, request, outcome))
+    for outcome in ended:
         tally.ended(outcome)
         on_progress(tally.progress())
         if tally.in_vain == MOST_IN_A_ROW:
@@ -208,13 +213,13 @@ class Tally:
 
 
 class _Results:
-    """The file of results, open and locked: read once, then appended to.
+    """The file of results, open and locked: read once, then appended to, by any thread.
 
     What is no regular file (a pipe, a terminal) is only written to.
     """
 
     def __init__(self, path: Path, source: BinaryIO) -> None:
-        self._path = os.fspath(path)
+        self._path, self._lock, self._closed = os.fspath(path), Lock(), False
         if os.path.isdir(path):
             raise ConfigError(f"{self._path} is a folder; results go into a file")
         self._regular = os.path.isfile(path) or not os.path.exists(path)
@@ -261,7 +266,15 @@ class _Results:
                     self.append(b"\n")
 
     def append(self, line: bytes) -> None:
-        """Write a line, all of it or nothing; MajordomoError if it cannot be written."""
+        """Write a line, all of it or nothing; MajordomoError if it cannot be written.
+
+        A thread that comes when the batch has ended finds the file closed, and loses its line.
+        """
+        with self._lock:
+            if not self._closed:
+                self._write(line)
+
+    def _write(self, line: bytes) -> None:
         written = 0
         try:
             while written < len(line):
@@ -282,7 +295,9 @@ class _Results:
         return self
 
     def __exit__(self, *error: object) -> None:
-        os.close(self._fd)
+        with self._lock:
+            self._closed = True
+            os.close(self._fd)
 
 
 class _Ids:

@@ -459,7 +459,9 @@ def test_it_stops_where_all_must_fail(desk, monkeypatch, workers):
     model = Does(lambda text: APIError(401, "who are you?"))
     with pytest.raises(MajordomoError, match="stopped after 10 failures in a row.*who are you"):
         desk.ask(*range(100)).run(model, workers=workers)
-    assert [row["kind"] for row in desk.results] == ["auth"] * 10
+    kinds = [row["kind"] for row in desk.results]
+    assert set(kinds) == {"auth"}
+    assert 10 <= len(kinds) < 10 + 4 * workers  # and what others had ended meanwhile
     assert len(model.requests) <= 10 + NEXT * workers
     assert desk.run(Does(), workers=workers, retry_failed=True).done == 100
 
