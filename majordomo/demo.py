@@ -7,11 +7,11 @@ loopback, everything else is the library as it always runs.
 from __future__ import annotations
 
 import struct
-import sys
 import zlib
 from base64 import b64decode
 from dataclasses import dataclass
 
+from ._terminal import put
 from .errors import DeadlineError
 from .llm import Image, ToolCall, user
 from .registry import Registry
@@ -55,8 +55,8 @@ def run() -> None:
             "LLM_CAREFUL": SPEC,
         }
         registry = Registry(environ)
-        _say("LLM_BOX is a llama-swap that is down, LLM_CLOUD a server that answers.")
-        _say(f"LLM_CAREFUL={SPEC} makes the alias 'careful'.\n")
+        put("LLM_BOX is a llama-swap that is down, LLM_CLOUD a server that answers.")
+        put(f"LLM_CAREFUL={SPEC} makes the alias 'careful'.\n")
         _failover(server, registry)
         _pictures(server, registry)
         _types_and_tools(server, registry)
@@ -69,21 +69,21 @@ def _failover(server: FakeServer, registry: Registry) -> None:
     _title("an answer, in spite of a dead target")
     server.add(Reply("Because air scatters blue light more than red."))
     reply = model.generate("Why is the sky blue?", timeout=10)
-    _say(f"{reply.text}   ({reply.model}, {reply.usage.output_tokens} tokens)")
+    put(f"{reply.text}   ({reply.model}, {reply.usage.output_tokens} tokens)")
     _table(reply.attempts)
 
     _title("a stream; the dead target is remembered and comes last")
     server.add(Reply("Rayleigh, in 1871, worked it out on paper.", thinking="Who was it?"))
     with model.stream("Who found out?", timeout=10) as stream:
         for text in stream.text_deltas():
-            print(text, end="", flush=True)
-    print()
+            put(text, end="")
+    put()
     _table(stream.response.attempts)
 
     _title("a busy server says when to come back")
     server.add(Status(429, {"error": {"message": "slow down"}}, {"Retry-After": "0.2"}), Reply("Here I am again."))
     reply = registry.parse("cloud/gpt-demo").generate("Are you there?", timeout=10)
-    _say(reply.text)
+    put(reply.text)
     _table(reply.attempts)
 
 
@@ -92,14 +92,14 @@ def _pictures(server: FakeServer, registry: Registry) -> None:
     _title("a picture of 64 x 48 pixels, for a target that takes 32")
     server.add(_describe)
     reply = registry.parse("small/gpt-demo, cloud/gpt-demo").generate(user(Image(_picture()), "What is this?"))
-    _say(reply.text)
+    put(reply.text)
     for warning in reply.warnings:
-        _say(warning)
+        put(warning)
     _table(reply.attempts)
 
     _title("a picture drawn, in spite of a dead target")
     drawn = registry.parse_image("box/flux, cloud/painter").generate("a red dot", size="1024x1024", timeout=10)
-    _say(f"{drawn.images[0]!r} by {drawn.model}")
+    put(f"{drawn.images[0]!r} by {drawn.model}")
     _table(drawn.attempts)
 
 
@@ -108,9 +108,9 @@ def _types_and_tools(server: FakeServer, registry: Registry) -> None:
     _title("an answer that is an instance of a class; the first one does not fit, and the model is shown why")
     server.add(Reply('{"name": "Bergen", "people": "many"}'), Reply('{"name": "Bergen", "people": 291940}'))
     reply = registry.parse("cloud/gpt-demo").generate("Norway's second city?", schema=City, schema_retries=1)
-    _say(repr(reply.parsed))
+    put(repr(reply.parsed))
     for warning in reply.warnings:
-        _say(warning)
+        put(warning)
 
     _title("a function that the model calls, first with a mistake")
     for days in ("three", 3):
@@ -122,9 +122,9 @@ def _types_and_tools(server: FakeServer, registry: Registry) -> None:
         "What do I need in Bergen?",
         [weather],
         timeout=10,
-        on_tool=lambda call, result: _say(f"{call.name}(days={call.arguments['days']!r}) -> {result.text}"),
+        on_tool=lambda call, result: put(f"{call.name}(days={call.arguments['days']!r}) -> {result.text}"),
     )
-    _say(f"{reply.text}   ({len(reply.messages)} messages, {reply.usage.output_tokens} tokens)")
+    put(f"{reply.text}   ({len(reply.messages)} messages, {reply.usage.output_tokens} tokens)")
 
 
 def _deadline(server: FakeServer, registry: Registry) -> None:
@@ -134,7 +134,7 @@ def _deadline(server: FakeServer, registry: Registry) -> None:
     try:
         registry.parse("cloud/gpt-demo").generate("Hello?", timeout=0.5)
     except DeadlineError as error:
-        _say(f"DeadlineError: {error}")
+        put(f"DeadlineError: {error}")
         _table(error.attempts)
 
 
@@ -155,11 +155,7 @@ def _picture() -> bytes:
 
 
 def _title(text: str) -> None:
-    print(f"\n== {text}")
-
-
-def _say(text: str) -> None:
-    print(text)
+    put(f"\n== {text}")
 
 
 def _table(attempts: Iterable[Attempt]) -> None:
@@ -169,4 +165,4 @@ def _table(attempts: Iterable[Attempt]) -> None:
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     for row in rows:
         cells = [cell.ljust(width) for cell, width in zip(row, widths)]
-        print("   " + "  ".join([*cells, row[4]]).rstrip(), file=sys.stdout)
+        put("   " + "  ".join([*cells, row[4]]).rstrip())
