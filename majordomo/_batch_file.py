@@ -14,7 +14,7 @@ from collections import deque
 from threading import Lock
 
 from . import _json
-from ._batch_lines import fields_of, is_torn, request_of, result_in, result_line
+from ._batch_lines import LONGEST_LINE, fields_of, is_torn, request_of, result_in, result_line
 from ._crew import flow
 from ._mismatch import shown
 from ._tool_loop import as_count
@@ -45,9 +45,9 @@ else:
 
 __all__ = ["Progress", "Summary", "run_batch"]
 
-LONGEST_LINE = 64 << 20  # bytes
 LONGEST_PROBLEM = 500  # characters
 MOST_IN_A_ROW = 100  # failures that are no line's own: then the rest would fail as well
+PATIENCE = 1.0  # seconds for a thread that is writing a line at the end: into a pipe it may write for ever
 LOOKED_BACK = 100  # results, for the rate
 _OWN_KINDS = (ErrorKind.INVALID, ErrorKind.TOO_LONG, ErrorKind.FILTERED, ErrorKind.UNSUPPORTED)  # a line's own
 _BLANK = b" \t\r\n\v\f\xef\xbb\xbf"  # a byte order mark, too
@@ -120,13 +120,13 @@ def run_batch(
                     ids.forget(id)
                 else:
                     ids.note(id, 0)
-            tally = Tally(_count(file))
+            tally = Tally(_count(file), len(ids))
             asked = _unanswered(file, "<stdin>" if source == "-" else os.fspath(source), ids, tally, defaults, tell)
 
             def work(line: Asked) -> Outcome:
                 id, request = line
-                outcome = ask(request)
-                results.append(result_line(id, request, outcome))  # by whoever has it: it was paid for
+                told, outcome = result_line(id, request, ask(request))
+                results.append(told)  # by whoever has it: it was paid for
                 return outcome
 
             ended = flow(work, asked, count, ordered=False, name="majordomo-batch")
@@ -160,6 +160,7 @@ def _unanswered(
         if request is None:
             tally.skipped += 1
         else:
+            tally.begun()
             yield fields["id"], request
 
 
@@ -180,12 +181,18 @@ def _follow(ended: Iterator[Outcome], tally: Tally, on_progress: Callable[[Progr
 class Tally:
     """The counts of a run, and its pace."""
 
-    def __init__(self, total: int | None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, total: int | None, known: int = 0, clock: Callable[[], float] = time.monotonic) -> None:
+        """known: ids that have a result already."""
         self.done = self.failed = self.skipped = self.bad = 0
         self.in_vain = 0  # failures in a row that are no line's own
-        self._total, self._clock = total, clock
+        self._total, self._known, self._clock = total, known, clock
         self._began = clock()
-        self._recent = deque([self._began], LOOKED_BACK + 1)
+        self._recent: deque[float] = deque(maxlen=LOOKED_BACK + 1)
+
+    def begun(self) -> None:
+        """A line is about to be asked; the pace counts from the first of them."""
+        if not self._recent:
+            self._recent.append(self._clock())
 
     def ended(self, outcome: Outcome) -> None:
         """A line was asked, and has its result."""
@@ -200,10 +207,13 @@ class Tally:
     def progress(self) -> Progress:
         """Where the run is now."""
         now = self._clock()
-        span = now - self._recent[0]
+        span = now - self._recent[0] if self._recent else 0.0
         rate = (len(self._recent) - 1) / span if span > 0 else 0.0
         counts = (self.done, self.failed, self.skipped, self.bad)
-        left = None if self._total is None or not rate else max(0, self._total - sum(counts)) / rate
+        left = None
+        if self._total is not None and rate:
+            to_ask = min(self._total - sum(counts), self._total - self._known - self.done - self.failed - self.bad)
+            left = max(0, to_ask) / rate
         return Progress(self._total, *counts, now - self._began, rate, left)
 
     def summary(self) -> Summary:
@@ -295,9 +305,10 @@ class _Results:
         return self
 
     def __exit__(self, *error: object) -> None:
-        with self._lock:
-            self._closed = True
+        self._closed = True
+        if self._lock.acquire(timeout=PATIENCE):
             os.close(self._fd)
+            self._lock.release()
 
 
 class _Ids:
@@ -325,6 +336,10 @@ class _Ids:
     def forget(self, id: Id) -> None:
         """Keep it no longer."""
         self._db.execute("DELETE FROM ids WHERE id = ?", (_json.dumps(id),))
+
+    def __len__(self) -> int:
+        found: int = self._db.execute("SELECT count(*) FROM ids").fetchone()[0]
+        return found
 
     def __enter__(self) -> _Ids:
         return self

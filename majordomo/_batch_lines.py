@@ -10,6 +10,7 @@ people write: a `prompt`, and messages whose `content` is a text.
 from __future__ import annotations
 
 from . import _json
+from ._json import COUNTED_FROM
 from ._mismatch import shown
 from ._spec import close_to
 from .errors import ConfigError, MajordomoError, classify
@@ -24,9 +25,11 @@ if TYPE_CHECKING:
 
     Id = Union[str, int]
 
-__all__ = ["fields_of", "is_torn", "request_of", "result_in", "result_line"]
+__all__ = ["LONGEST_LINE", "fields_of", "is_torn", "request_of", "result_in", "result_line"]
 
 _FIELDS = ("id", "prompt", *Request.__match_args__)
+LONGEST_LINE = 64 << 20  # bytes
+LONGEST_PARTIAL = 10_000  # characters of an answer that cannot be kept whole
 _SYSTEM = ("system", "developer")
 
 
@@ -60,7 +63,8 @@ def request_of(fields: dict[str, Any], defaults: Mapping[str, Any]) -> Request:
             messages.append(message)
     if len(system) > 1 and isinstance(system[0], str):
         system = ["\n\n".join(system)]
-    request = Request.from_dict({**fields, "messages": messages, **({"system": system[0]} if system else {})})
+    fields = {**fields, "messages": messages, **({"system": system[0]} if system else {})}
+    request = Request.from_dict(fields)
     return Request.of(request, {name: value for name, value in defaults.items() if fields.get(name) is None})
 
 
@@ -77,13 +81,16 @@ def _as_kept(message: Any) -> Any:
     return content if role in _SYSTEM else {"role": role, "parts": [{"type": "text", "text": content}]}
 
 
-def result_line(id: Id, request: Request, outcome: Outcome) -> bytes:
-    """The line that tells how a request ended."""
+def result_line(id: Id, request: Request, outcome: Outcome) -> tuple[bytes, Outcome]:
+    """The line that tells how a request ended, and what it tells of: an answer that cannot be kept is an error."""
     try:
-        return _line({"id": id, **_told(request, outcome)})
-    except ConfigError as exc:  # a number in a tool call's arguments that JSON does not have
-        exc.partial = getattr(outcome, "text", "")
-        return _line({"id": id, **_told(request, exc)})
+        line = _line({"id": id, **_told(request, outcome)})
+        if len(line) > COUNTED_FROM and (len(line) > LONGEST_LINE or result_in(line) is None):
+            raise ConfigError("the answer is too long to be kept in a file of results")
+        return line, outcome
+    except ConfigError as exc:  # or it holds a number that JSON does not have
+        exc.partial = getattr(outcome, "text", "")[:LONGEST_PARTIAL]
+        return _line({"id": id, **_told(request, exc)}), exc
 
 
 def _line(found: dict[str, Any]) -> bytes:

@@ -112,10 +112,12 @@ class Reading:
                 self._alias(provider, path, where)
 
     def _target(self, provider: str, id: str, path: Path, where: _Place) -> None:
+        if provider.endswith(":") and id.startswith("/"):
+            raise where.error("a spec holds no DSN: it belongs into a variable, LLM_NAME=..., and NAME/MODEL here")
         if not provider or not is_name(provider):
             raise where.error("a provider's name is made of letters, digits, dots and dashes, then comes a slash")
-        if id.startswith("/") or provider.endswith(":"):
-            raise where.error("a model id does not begin with a slash (a DSN belongs into a variable: LLM_NAME=...)")
+        if id.startswith("/"):
+            raise where.error("a model id does not begin with a slash")
         if not id:
             raise where.error("a model id is missing after the slash")
         if (where.source or where.alias) and not self._knows(fold(provider)):

@@ -528,11 +528,6 @@ def setting(name: str) -> str | None:
     return strip(os.environ.get(name) or "") or None
 
 
-def default_spec() -> str | None:
-    """The spec in `MAJORDOMO_MODEL`, None if it is not set; for the command line."""
-    return setting("MAJORDOMO_MODEL")
-
-
 def parse(spec: str) -> Chain:
     """A model to ask, from a text that says where: `"box/qwen3:14b, openai/gpt-5-mini, careful"`.
 

@@ -36,6 +36,7 @@ from majordomo import (
     user,
 )
 from majordomo import _batch_file as engine
+from majordomo import _batch_lines as lines
 from majordomo._batch_file import Progress, Summary, Tally, run_batch
 from majordomo._batch_lines import request_of
 from majordomo._crew import NEXT
@@ -527,20 +528,54 @@ def test_progress_is_told_at_the_begin_and_with_each_result(desk):
 def test_rate_and_time_left():
     """Lines a second of late, and what is left at that pace; unknown where the total is, or nothing is done yet."""
     clock = Clock()
-    tally = Tally(1000, clock)
-    assert tally.progress() == Progress(1000, 0, 0, 0, 0, 0.0, 0.0, None)
+    tally = Tally(1000, 0, clock)
+    clock.now += 30  # until the first of them is asked others were passed over
+    assert tally.progress() == Progress(1000, 0, 0, 0, 0, 30.0, 0.0, None)
+    tally.begun()
     for _ in range(engine.LOOKED_BACK):
         clock.now += 2
         tally.ended(plain())
     tally.skipped, tally.bad = 90, 10
-    assert tally.progress() == Progress(1000, 100, 0, 90, 10, 200.0, 0.5, 1600.0)
+    assert tally.progress() == Progress(1000, 100, 0, 90, 10, 230.0, 0.5, 1600.0)
     for _ in range(engine.LOOKED_BACK):
         clock.now += 0.5
         tally.ended(TransportError("down"))
-    assert tally.progress() == Progress(1000, 100, 100, 90, 10, 250.0, 2.0, 350.0)
+    assert tally.progress() == Progress(1000, 100, 100, 90, 10, 280.0, 2.0, 350.0)
     clock.now += 50  # nothing comes: the rate sinks
     assert tally.progress().rate == 1.0
-    assert Tally(None, clock).progress().left is None
+    assert Tally(None, 0, clock).progress().left is None
+
+
+def test_what_has_a_result_already_takes_no_time():
+    """Nor does it count as left, wherever it stands."""
+    clock = Clock()
+    tally = Tally(1000, 900, clock)
+    for _ in range(10):
+        tally.begun()
+        clock.now += 1
+        tally.ended(plain())
+    assert (tally.progress().rate, tally.progress().left) == (1.0, 90.0)
+
+
+@pytest.mark.parametrize("text", ["\xe9" * 2000, "," * 2_000_000], ids=["too long", "too many values"])
+def test_an_answer_that_could_not_be_read_back(desk, monkeypatch, text):
+    """Is told to be that, with its beginning, and not paid for again by each run."""
+    monkeypatch.setattr(lines, "COUNTED_FROM", 1000)
+    monkeypatch.setattr(lines, "LONGEST_LINE", 5000 if len(text) < 5000 else 3_000_000)
+    assert counts(desk.ask("a").run(Does(lambda asked: text))) == (0, 1, 0, 0)
+    assert desk.results[0]["kind"] == "config"
+    assert "too long to be kept" in desk.results[0]["error"]
+    assert text.startswith(desk.results[0]["partial"])
+    assert desk.run(Does(lambda asked: text)).skipped == 1
+
+
+def test_a_lines_own_system_prompt_wins(desk):
+    """Also where it stands among the messages."""
+    said = [{"role": "system", "content": "LINE"}, {"role": "user", "content": "Hi"}]
+    model = Does()
+    desk.put({"id": "a", "messages": said}, {"id": "b", "prompt": "Hi", "system": "LINE"}, {"id": "c", "prompt": "Hi"})
+    desk.run(model, options={"system": "DEFAULT"})
+    assert [request.system for request in model.requests] == ["LINE", "LINE", "DEFAULT"]
 
 
 STDIN = """

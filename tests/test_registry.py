@@ -1285,7 +1285,14 @@ def test_a_url_that_a_dsn_can_hold_can_be_asked():
 
 @pytest.mark.parametrize(
     ("positional", "settings"),
-    [((5,), {}), ((), {"health": ""}), ((), {"health": 7}), ((), {"on_attempt": 5}), ((), {"clock": 1.0}), ((), {"sleep": "no"})],
+    [
+        ((5,), {}),
+        ((), {"health": ""}),
+        ((), {"health": 7}),
+        ((), {"on_attempt": 5}),
+        ((), {"clock": 1.0}),
+        ((), {"sleep": "no"}),
+    ],
 )
 def test_settings_that_cannot_work(positional, settings):
     """What would break in the middle of a call is refused when the registry is built."""
