@@ -38,7 +38,7 @@ def end_of(path: Path) -> str:
 def write_whole(path: Path, text: str) -> None:
     """The old file or the new one, whenever somebody looks and whatever happens meanwhile."""
     fresh = path.with_name(path.name + ".new")
-    with fresh.open("w", encoding="utf-8") as file:
+    with fresh.open("w", encoding="utf-8", errors="replace") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
@@ -49,7 +49,7 @@ def run(log: Path, result: Path) -> None:
     with open(f"{result}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # let go when the process ends, however it ends
         reply = parse(SPEC).generate(end_of(log), system=SYSTEM, timeout=TIMEOUT)
-        if reply.stop_reason != "stop":
+        if reply.stop_reason != "stop" or not reply.text.strip():
             raise MajordomoError(f"{reply.model} gave no whole answer ({reply.stop_reason})")
         write_whole(result, reply.text.strip() + "\n")
 

@@ -17,7 +17,8 @@ import sys
 from majordomo import MajordomoError, Registry
 
 # The options are each target's own: a context that is large enough, pictures that the card has memory for, a minute
-# for a model that has to be loaded first. A variable of the environment of the same name wins.
+# for a model that has to be loaded first. A variable of the environment of the same name wins: whoever sets LLM_LOCAL
+# or LLM_PRIVATE says what stays in the house.
 SETTINGS = {
     "LLM_LOCAL": "ollama+http://127.0.0.1:11434?num_ctx=16384&keep_alive=30m&max_image_dimension=1024&timeout=60",
     "LLM_ANYWHERE": "local/qwen3:14b, openai/gpt-5-mini",
@@ -36,12 +37,12 @@ def main() -> int:
     asked = parser.parse_args()
     text = "" if sys.stdin.isatty() else sys.stdin.read()
     registry = Registry({**SETTINGS, **os.environ}, retries=1, on_attempt=note)
-    chain = registry.parse("private" if asked.private else "anywhere")
     for question in asked.question:
         try:
+            chain = registry.parse("private" if asked.private else "anywhere")  # kept: the same one each time
             reply = chain.generate(f"{question}\n\n{text}".strip())
-        except MajordomoError:
-            note("nobody could answer")  # each attempt has been told
+        except MajordomoError as error:
+            note(str(error).partition("\n")[0])  # each attempt has been told
             return 1
         print(reply.text)
     for target, row in registry.health.snapshot().items():

@@ -53,7 +53,11 @@ def refusal(error: MajordomoError):
 def whole(question: bytes):
     """The answer at once: (body, status, headers)."""
     try:
-        return MODEL.generate(question.decode("utf-8", "replace"), timeout=TIMEOUT).text.encode(), 200, PLAIN
+        return (
+            MODEL.generate(question.decode("utf-8", "replace"), timeout=TIMEOUT).text.encode("utf-8", "replace"),
+            200,
+            PLAIN,
+        )
     except MajordomoError as error:
         return refusal(error)
 
@@ -74,14 +78,17 @@ def told(question: str):
         texts = stream.text_deltas()
         first = next(texts, "")
         yield b""
-        yield first.encode()
-        for text in texts:  # an error from here on passes: the connection breaks, and nobody takes a half for a whole
-            yield text.encode()
+        yield first.encode("utf-8", "replace")
+        # An error from here on passes. A server that sends chunks (gunicorn does, wsgiref does not) breaks them off,
+        # so that nobody takes a half for a whole.
+        for text in texts:
+            yield text.encode("utf-8", "replace")
 
 
 def app(environ, start_response):
     view = {"/ask": whole, "/stream": streamed}.get(environ["PATH_INFO"])
-    length = int(environ.get("CONTENT_LENGTH") or 0)
+    given = environ.get("CONTENT_LENGTH") or ""
+    length = int(given) if given.isdecimal() else 0
     if view is None or not 0 < length <= MAX_BYTES:
         body, status, headers = b"", 404 if view is None else 413 if length else 400, PLAIN
     else:

@@ -17,7 +17,7 @@ import json
 import os
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 from majordomo import ErrorKind, MajordomoError, classify, parse
@@ -35,19 +35,27 @@ def run(task: str) -> str:  # (1)
     return MODEL.generate(task, system="Answer in one line.", timeout=TIMEOUT).text
 
 
-def work_off(pool, tasks, waits):
+def passes(error) -> bool:
+    """Whether another try may help; a process that was killed takes the tasks of all others with it."""
+    if isinstance(error, MajordomoError):
+        return classify(error) not in THE_TASKS_FAULT
+    return isinstance(error, BrokenExecutor)
+
+
+def work_off(tasks, workers, waits):
     """Do what can be done: yields (task, text or error) as tasks end, and last those that nobody could do."""
     later = [(task, None) for task in tasks]
     for wait in waits:
         time.sleep(wait)
-        futures = {pool.submit(run, task): task for task, _ in later}
-        later = []
-        for future in as_completed(futures):
-            error = future.exception()  # as it was raised there: errors pickle, with all that is on them
-            if isinstance(error, MajordomoError) and classify(error) not in THE_TASKS_FAULT:
-                later.append((futures[future], error))  # (3)
-            else:
-                yield futures[future], error or future.result()  # (2)
+        with ProcessPoolExecutor(workers) as pool:
+            futures = {pool.submit(run, task): task for task, _ in later}
+            later = []
+            for future in as_completed(futures):
+                error = future.exception()  # as it was raised there: errors pickle, with all that is on them
+                if passes(error):
+                    later.append((futures[future], error))  # (3)
+                else:
+                    yield futures[future], error or future.result()  # (2)
         if not later:
             return
     yield from later
@@ -61,14 +69,13 @@ def main() -> int:
     asked = parser.parse_args()
     tasks = [line for line in asked.tasks.read_text(encoding="utf-8").splitlines() if line.strip()]
     failures = 0
-    with ProcessPoolExecutor(asked.workers) as pool:
-        for task, outcome in work_off(pool, tasks, asked.waits):
-            if isinstance(outcome, Exception):
-                failures += 1
-                row = {"task": task, "kind": classify(outcome).value, "error": str(outcome)}
-                print(json.dumps(row), file=sys.stderr)
-            else:
-                print(json.dumps({"task": task, "text": outcome}), flush=True)
+    for task, outcome in work_off(tasks, asked.workers, asked.waits):
+        if isinstance(outcome, Exception):
+            failures += 1
+            kind = classify(outcome).value if isinstance(outcome, MajordomoError) else "worker"
+            print(json.dumps({"task": task, "kind": kind, "error": str(outcome)}), file=sys.stderr)
+        else:
+            print(json.dumps({"task": task, "text": outcome}), flush=True)
     return 1 if failures else 0
 
 

@@ -50,6 +50,7 @@ MOST_IN_A_ROW = 100  # failures that are no line's own: then the rest would fail
 PATIENCE = 1.0  # seconds for a thread that is writing a line at the end: into a pipe it may write for ever
 LOOKED_BACK = 100  # results, for the rate
 _OWN_KINDS = (ErrorKind.INVALID, ErrorKind.TOO_LONG, ErrorKind.FILTERED, ErrorKind.UNSUPPORTED)  # a line's own
+DONE_BEFORE, FAILED_BEFORE = 0, -1  # in place of a line's number
 _BLANK = b" \t\r\n\v\f\xef\xbb\xbf"  # a byte order mark, too
 _BEGINNING = b'{"id":'  # of every result
 
@@ -75,13 +76,17 @@ class Progress:
 
 @dataclass(frozen=True)
 class Summary:
-    """What came of a batch, in lines; the counts are those of `Progress`, total is their sum."""
+    """What came of a batch, in lines; the counts are those of `Progress`, total is their sum.
+
+    failed_before: those of the skipped whose result is a failure.
+    """
 
     done: int
     failed: int
     bad: int
     skipped: int
     total: int
+    failed_before: int = 0
 
 
 def run_batch(
@@ -119,21 +124,26 @@ def run_batch(
                 if failed and retry_failed:
                     ids.forget(id)
                 else:
-                    ids.note(id, 0)
-            tally = Tally(_count(file), len(ids))
+                    ids.note(id, FAILED_BEFORE if failed else DONE_BEFORE)
+            tally = Tally(*_count(file, ids))
             asked = _unanswered(file, "<stdin>" if source == "-" else os.fspath(source), ids, tally, defaults, tell)
 
             def work(line: Asked) -> Outcome:
                 id, request = line
                 told, outcome = result_line(id, request, ask(request))
-                results.append(told)  # by whoever has it: it was paid for
+                results.append(told, _is_vain(outcome))  # by whoever has it: it was paid for
                 return outcome
 
-            ended = flow(work, asked, count, ordered=False, name="majordomo-batch")
+            def tick() -> None:
+                if on_progress is not None:
+                    on_progress(tally.progress())
+
+            ended = flow(work, asked, count, ordered=False, name="majordomo-batch", waiting=tick)
             try:
-                _follow(ended, tally, on_progress or (lambda progress: None))
+                _follow(ended, tally, tick)
             finally:
                 ended.close()
+            results.settle()
             return tally.summary()
     except sqlite3.Error as exc:
         raise MajordomoError(f"the ids cannot be kept in a temporary file: {exc}; is there room for it?") from exc
@@ -149,7 +159,7 @@ def _unanswered(
                 raise ConfigError(f"a line of more than {LONGEST_LINE >> 20} MiB")
             fields = fields_of(line)
             before = ids.line_of(fields["id"])
-            if before:
+            if before is not None and before > 0:
                 raise ConfigError(f"the id {shown(fields['id'])} is that of line {before} already")
             request = request_of(fields, defaults) if before is None else None
         except MajordomoError as exc:
@@ -159,31 +169,32 @@ def _unanswered(
         ids.note(fields["id"], number)
         if request is None:
             tally.skipped += 1
+            tally.failed_before += before == FAILED_BEFORE
         else:
             tally.begun()
             yield fields["id"], request
 
 
-def _follow(ended: Iterator[Outcome], tally: Tally, on_progress: Callable[[Progress], object]) -> None:
+def _follow(ended: Iterator[Outcome], tally: Tally, tick: Callable[[], object]) -> None:
     """Count what is written as it comes; MajordomoError if there is no use in going on."""
-    on_progress(tally.progress())
+    tick()
     for outcome in ended:
         tally.ended(outcome)
-        on_progress(tally.progress())
+        tick()
         if tally.in_vain == MOST_IN_A_ROW:
             last = one_line(str(outcome), LONGEST_PROBLEM)
             raise MajordomoError(
-                f"stopped after {MOST_IN_A_ROW} failures in a row, the rest is left to another run; the last was {last}"
+                f"stopped after {MOST_IN_A_ROW} failures in a row, which another run asks again; the last was {last}"
             )
-    on_progress(tally.progress())  # the last lines may be some that were not asked
+    tick()  # the last lines may be some that were not asked
 
 
 class Tally:
     """The counts of a run, and its pace."""
 
     def __init__(self, total: int | None, known: int = 0, clock: Callable[[], float] = time.monotonic) -> None:
-        """known: ids that have a result already."""
-        self.done = self.failed = self.skipped = self.bad = 0
+        """known: lines that have a result already."""
+        self.done = self.failed = self.skipped = self.bad = self.failed_before = 0
         self.in_vain = 0  # failures in a row that are no line's own
         self._total, self._known, self._clock = total, known, clock
         self._began = clock()
@@ -198,10 +209,9 @@ class Tally:
         """A line was asked, and has its result."""
         if isinstance(outcome, MajordomoError):
             self.failed += 1
-            self.in_vain = 0 if classify(outcome) in _OWN_KINDS else self.in_vain + 1
         else:
             self.done += 1
-            self.in_vain = 0
+        self.in_vain = self.in_vain + 1 if _is_vain(outcome) else 0
         self._recent.append(self._clock())
 
     def progress(self) -> Progress:
@@ -212,14 +222,18 @@ class Tally:
         counts = (self.done, self.failed, self.skipped, self.bad)
         left = None
         if self._total is not None and rate:
-            to_ask = min(self._total - sum(counts), self._total - self._known - self.done - self.failed - self.bad)
-            left = max(0, to_ask) / rate
+            left = max(0, self._total - self._known - self.done - self.failed - self.bad) / rate
         return Progress(self._total, *counts, now - self._began, rate, left)
 
     def summary(self) -> Summary:
         """What came of it."""
         counts = (self.done, self.failed, self.bad, self.skipped)
-        return Summary(*counts, sum(counts))
+        return Summary(*counts, sum(counts), self.failed_before)
+
+
+def _is_vain(outcome: Outcome) -> bool:
+    """Whether a line failed for a reason that is not its own: the next one might as well."""
+    return isinstance(outcome, MajordomoError) and classify(outcome) not in _OWN_KINDS
 
 
 class _Results:
@@ -230,6 +244,7 @@ class _Results:
 
     def __init__(self, path: Path, source: BinaryIO) -> None:
         self._path, self._lock, self._closed = os.fspath(path), Lock(), False
+        self._held: list[bytes] = []
         if os.path.isdir(path):
             raise ConfigError(f"{self._path} is a folder; results go into a file")
         self._regular = os.path.isfile(path) or not os.path.exists(path)
@@ -264,7 +279,7 @@ class _Results:
                 if found is not None:
                     some = True
                     yield found
-                elif line is not None and is_torn(line) and (some or _BEGINNING.startswith(line[: len(_BEGINNING)])):
+                elif line is not None and is_torn(line) and (some or _is_beginning(line)):
                     os.ftruncate(self._fd, file.tell() - len(line))
                 elif some:
                     tell(one_line(f"{self._path}:{number}: no result of a batch; it stays as it is", LONGEST_PROBLEM))
@@ -275,23 +290,38 @@ class _Results:
                 if file.read(1) != b"\n":
                     self.append(b"\n")
 
-    def append(self, line: bytes) -> None:
+    def append(self, line: bytes, vain: bool = False) -> None:
         """Write a line, all of it or nothing; MajordomoError if it cannot be written.
 
-        A thread that comes when the batch has ended finds the file closed, and loses its line.
+        One that failed in vain is held back until another has not: if all fail, nothing is
+        written of it, and another run asks them again. A thread that comes when the batch has
+        ended finds the file closed, and loses its line.
         """
         with self._lock:
-            if not self._closed:
-                self._write(line)
+            self._held.append(line)
+            if not vain:
+                self._write_held()
+
+    def settle(self) -> None:
+        """Write what was held back."""
+        with self._lock:
+            self._write_held()
+
+    def _write_held(self) -> None:
+        while self._held and not self._closed:
+            self._write(self._held[0])
+            del self._held[0]
 
     def _write(self, line: bytes) -> None:
+        if self._regular and not self._is_there():
+            raise MajordomoError(f"{self._path} was removed, or replaced, while results were written to it")
         written = 0
         try:
             while written < len(line):
                 written += os.write(self._fd, line[written:])
         except BaseException as exc:
             try:
-                if written:
+                if 0 < written < len(line):
                     os.ftruncate(self._fd, os.fstat(self._fd).st_size - written)
             except OSError:  # then the next run does it
                 pass
@@ -300,6 +330,12 @@ class _Results:
                     f"{self._path} cannot be written: {exc.strerror}; what was written stays, another run goes on"
                 ) from exc
             raise
+
+    def _is_there(self) -> bool:
+        try:
+            return os.path.samestat(os.stat(self._path), os.fstat(self._fd))
+        except FileNotFoundError:
+            return False
 
     def __enter__(self) -> _Results:
         return self
@@ -312,7 +348,7 @@ class _Results:
 
 
 class _Ids:
-    """Ids, and the lines of the input where they stand, 0 for one that has a result already.
+    """Ids, and the lines of the input where they stand; below 1 for those that have a result already.
 
     SQLite keeps them in a temporary file, in 4 MB of memory for 100,000 and for a million;
     a set takes 11 and 93.
@@ -348,18 +384,32 @@ class _Ids:
         self._db.close()
 
 
+def _is_beginning(line: bytes) -> bool:
+    """Whether a first line may be that of a result; a power cut leaves NULs of it."""
+    return _BEGINNING.startswith(line[: len(_BEGINNING)]) or not line.strip(b"\0")
+
+
 def _opened(source: Path) -> BinaryIO:
     return open(0, "rb", closefd=False) if source == "-" else open(source, "rb")
 
 
-def _count(file: BinaryIO) -> int | None:
-    """The lines that are to come; None if they could not be read afterwards."""
+def _count(file: BinaryIO, ids: _Ids) -> tuple[int | None, int]:
+    """The lines that are to come, None if they could not be read afterwards, and how many have a result."""
     if not file.seekable():
-        return None
-    here = file.tell()
-    found = sum(1 for _ in _lines(file))
+        return None, 0
+    here, total, known, resumed = file.tell(), 0, 0, len(ids) > 0
+    for _, line in _lines(file):
+        total += 1
+        known += resumed and line is not None and _is_known(line, ids)
     file.seek(here)
-    return found
+    return total, known
+
+
+def _is_known(line: bytes, ids: _Ids) -> bool:
+    try:
+        return ids.line_of(fields_of(line)["id"]) is not None
+    except MajordomoError:
+        return False
 
 
 def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:

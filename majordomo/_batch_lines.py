@@ -13,7 +13,7 @@ from . import _json
 from ._json import COUNTED_FROM
 from ._mismatch import shown
 from ._spec import close_to
-from .errors import ConfigError, MajordomoError, classify
+from .errors import ConfigError, MajordomoError, UnsupportedError, classify
 from .llm import Request
 
 TYPE_CHECKING = False
@@ -70,7 +70,9 @@ def request_of(fields: dict[str, Any], defaults: Mapping[str, Any]) -> Request:
 
 def _as_kept(message: Any) -> Any:
     """A message as `Message.to_dict` has it, a text if it is a part of the system prompt."""
-    if not isinstance(message, dict) or "content" not in message:
+    if not isinstance(message, dict) or not message.keys() & {"content", "parts"}:
+        raise ConfigError(f"a message is an object with a role and a content, or parts, not {shown(message)}")
+    if "content" not in message:
         return message
     role, content = message.get("role"), message["content"]
     more = message.keys() - {"role", "content"}
@@ -86,9 +88,9 @@ def result_line(id: Id, request: Request, outcome: Outcome) -> tuple[bytes, Outc
     try:
         line = _line({"id": id, **_told(request, outcome)})
         if len(line) > COUNTED_FROM and (len(line) > LONGEST_LINE or result_in(line) is None):
-            raise ConfigError("the answer is too long to be kept in a file of results")
+            raise UnsupportedError("the answer is too long to be kept in a file of results")
         return line, outcome
-    except ConfigError as exc:  # or it holds a number that JSON does not have
+    except (ConfigError, UnsupportedError) as exc:  # or it holds a number that JSON does not have
         exc.partial = getattr(outcome, "text", "")[:LONGEST_PARTIAL]
         return _line({"id": id, **_told(request, exc)}), exc
 

@@ -45,8 +45,14 @@ class Crew:
         self._waiting.put((number, item, contextvars.copy_context()))
         if len(self._threads) < self._workers:
             thread = Thread(target=self._run, name=f"{self._name}-{len(self._threads)}", daemon=True)
-            thread.start()
-            self._threads.append(thread)
+            try:
+                thread.start()
+            except RuntimeError:  # the system gives no more of them
+                if not self._threads:
+                    raise
+                self._workers = len(self._threads)
+            else:
+                self._threads.append(thread)
         return number
 
     def take(self, seconds: float) -> tuple[int, Any, BaseException | None]:
@@ -81,14 +87,20 @@ class Crew:
 
 
 def flow(
-    work: Callable[[Item], Result], items: Iterator[Item], workers: int, *, ordered: bool, name: str
+    work: Callable[[Item], Result],
+    items: Iterator[Item],
+    workers: int,
+    *,
+    ordered: bool,
+    name: str,
+    waiting: Callable[[], object] = lambda: None,
 ) -> Generator[Result, None, None]:
     """The results of `work`, in the order of the items or as they come; what it raises, in the place of its result.
 
-    Items are drawn here and not in the threads, no more ahead than `AHEAD` or `NEXT` says and
-    one at a time between results, so that a slow source does not keep back what is there.
-    What drawing one raises comes after the results of those before it. One worker is the
-    caller's own thread.
+    Items are drawn here and not in the threads, no more ahead than `AHEAD` or `NEXT` says, one
+    between two results: a result waits for an item that is slow to be drawn. What drawing one
+    raises comes after the results of those before it. One worker is the caller's own thread.
+    waiting: called each second in which nothing ends.
     """
     if workers == 1:
         for item in items:
@@ -109,7 +121,7 @@ def flow(
                 else:
                     drawn[crew.give(item)] = None
             patient = bool(drawn) and (dry or len(drawn) == most)
-            number = _next(crew, drawn if ordered else ended, ended, patient)
+            number = _next(crew, drawn if ordered else ended, ended, waiting if patient else None)
             if number is not None:
                 del drawn[number]
                 result, error = ended.pop(number)
@@ -120,16 +132,17 @@ def flow(
         raise trouble
 
 
-def _next(crew: Crew, turns: dict[int, Any], ended: dict[int, Any], patient: bool) -> int | None:
-    """The first of `turns`, once it has ended; None, of the impatient, if it has not."""
+def _next(crew: Crew, turns: dict[int, Any], ended: dict[int, Any], waiting: Callable[[], object] | None) -> int | None:
+    """The first of `turns`, once it has ended; None, where nobody is `waiting`, if it has not."""
     while True:
         first: int | None = next(iter(turns), None)
         if first in ended:
             return first
         try:
-            number, *outcome = crew.take(LONGEST_WAIT if patient else 0.0)
+            number, *outcome = crew.take(LONGEST_WAIT if waiting else 0.0)
         except Empty:
-            if not patient:
+            if waiting is None:
                 return None
+            waiting()
         else:
             ended[number] = outcome

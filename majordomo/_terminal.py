@@ -245,7 +245,7 @@ class Progress:
         ended, total = so_far.done + so_far.failed + so_far.skipped + so_far.bad, so_far.total
         facts = [f"{ended}" if total is None else f"{ended}/{total}"]
         facts += [f"{100 * ended // total} %"] if total else []
-        facts += [f"{so_far.rate:.1f}/s"]
+        facts += [f"{so_far.rate:.1f}/s" if so_far.rate else span(so_far.seconds)]
         facts += [f"{span(so_far.left)} left"] if so_far.left is not None else []
         facts += [f"{so_far.failed} failed"] if so_far.failed else []
         self._line.draw("  " + "  ".join(facts))

@@ -36,7 +36,8 @@ def generate_many(
 
     prompts: any iterable, endless ones too, of what `Model.generate` takes. It is gone
     through in this thread, no further ahead than four prompts for each worker, which is also
-    as far as others go on while an early answer takes its time. workers: how many are asked
+    as far as others go on while an early answer takes its time; with several workers the next
+    prompt is fetched before a result is handed out. workers: how many are asked
     at once, in threads; with 1 they are asked in this one, each when its result is wanted.
     timeout: seconds of each prompt, options: fields of `Request`, both as for `generate`.
 

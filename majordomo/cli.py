@@ -398,12 +398,16 @@ def _batch(asked: Namespace) -> int:
         except KeyboardInterrupt:
             progress.tell(f"{NAME}: interrupted; {asked.output} keeps what has come, and the same command goes on")
             return INTERRUPTED
-    if found.failed or found.bad or is_terminal(sys.stderr):
-        told = f"{found.done} answered, {found.failed} failed, {found.bad} not read, {found.skipped} done before"
-        again = "; --retry-failed asks the failed ones again" if found.failed else ""
-        tell(f"{NAME}: {asked.output}: {told}{again}")
+    failed = found.failed + found.failed_before
+    if failed or found.bad or is_terminal(sys.stderr):
+        before = f"{found.skipped} done before" + (
+            f", {found.failed_before} of them failed" * bool(found.failed_before)
+        )
+        again = "; --retry-failed asks the failed ones again" if failed else ""
+        now = f"{found.done} answered, {found.failed} failed, {found.bad} not read"
+        tell(f"{NAME}: {asked.output}: {now}, {before}{again}")
     _warn()
-    return WRONG_USE if found.bad else FAILED if found.failed else DONE
+    return WRONG_USE if found.bad else FAILED if failed else DONE
 
 
 def _demo(asked: Namespace) -> int:

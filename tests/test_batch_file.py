@@ -37,6 +37,7 @@ from majordomo import (
 )
 from majordomo import _batch_file as engine
 from majordomo import _batch_lines as lines
+from majordomo import _crew as crew
 from majordomo._batch_file import Progress, Summary, Tally, run_batch
 from majordomo._batch_lines import request_of
 from majordomo._crew import NEXT
@@ -285,10 +286,10 @@ def test_started_again_it_does_what_is_missing(desk):
     first, second = Does(lambda text: TransportError("down") if text == "b" else text), Does()
     assert desk.ask("a", "b", "c").run(first) == Summary(2, 1, 0, 0, 3)
     before = desk.target.read_bytes()
-    assert desk.ask("a", "b", "c", "d").run(second) == Summary(1, 0, 0, 3, 4)
+    assert desk.ask("a", "b", "c", "d").run(second) == Summary(1, 0, 0, 3, 4, failed_before=1)
     assert [request.messages[0].text for request in second.requests] == ["d"]
     assert desk.target.read_bytes().startswith(before)
-    assert desk.run(second) == Summary(0, 0, 0, 4, 4)
+    assert desk.run(second) == Summary(0, 0, 0, 4, 4, failed_before=1)
 
 
 def test_failures_are_asked_again_if_that_is_wanted(desk):
@@ -455,16 +456,61 @@ def test_results_can_go_into_a_pipe(desk):
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_it_stops_where_all_must_fail(desk, monkeypatch, workers):
-    """After so many failures in a row that are not the lines'; they are written, the rest stays missing."""
+    """After so many failures in a row that are not the lines'; another run asks them, too."""
     monkeypatch.setattr(engine, "MOST_IN_A_ROW", 10)
     model = Does(lambda text: APIError(401, "who are you?"))
     with pytest.raises(MajordomoError, match="stopped after 10 failures in a row.*who are you"):
         desk.ask(*range(100)).run(model, workers=workers)
-    kinds = [row["kind"] for row in desk.results]
-    assert set(kinds) == {"auth"}
-    assert 10 <= len(kinds) < 10 + 4 * workers  # and what others had ended meanwhile
+    assert desk.results == []
     assert len(model.requests) <= 10 + NEXT * workers
-    assert desk.run(Does(), workers=workers, retry_failed=True).done == 100
+    assert counts(desk.run(Does())) == (100, 0, 0, 0)
+
+
+def test_failures_that_are_no_lines_own_are_written_when_others_have_not_failed(desk):
+    """They are held back only as long as all fail, and not at the end."""
+    written = []
+
+    def say(text):
+        written.append(len(desk.results))
+        return TransportError("down") if text in "bce" else text
+
+    assert counts(desk.ask(*"abcde").run(Does(say))) == (2, 3, 0, 0)
+    assert written == [0, 1, 1, 1, 4]
+    assert len(desk.results) == 5
+
+
+def test_failures_of_before_are_told(desk):
+    """They are not asked again, and not forgotten."""
+    desk.ask("a", "b", "c").run(Does(lambda text: APIError(400, "no") if text == "b" else text))
+    assert desk.run(Does()) == Summary(0, 0, 0, 3, 3, failed_before=1)
+    assert desk.run(Does(), retry_failed=True) == Summary(1, 0, 0, 2, 3)
+
+
+@pytest.mark.parametrize("goes", [os.unlink, lambda path: os.replace(path, f"{path}.old")], ids=["removed", "renamed"])
+def test_results_that_nobody_would_find(desk, goes):
+    """A file of results that has gone while it is written ends the batch."""
+
+    def say(text):
+        if text == "b":
+            goes(desk.target)
+        return text
+
+    with pytest.raises(MajordomoError, match="removed, or replaced"):
+        desk.ask(*"abc").run(Does(say))
+
+
+def test_a_moment_in_which_nothing_ends_is_told_too(desk, monkeypatch):
+    """Whoever looks on sees that time passes."""
+    monkeypatch.setattr(crew, "LONGEST_WAIT", 0.01)
+    hold = Holds()
+
+    def see(progress):
+        desk.progress.append(progress)
+        if len(desk.progress) > 3:
+            hold.let_go.set()
+
+    assert desk.ask("a").run(Does(hold), workers=2, on_progress=see).done == 1
+    assert [p.done for p in desk.progress[:4]] == [0, 0, 0, 0]
 
 
 @pytest.mark.parametrize("other", [APIError(400, "no"), APIError(413, "too long"), "fine"])
@@ -528,7 +574,7 @@ def test_progress_is_told_at_the_begin_and_with_each_result(desk):
 def test_rate_and_time_left():
     """Lines a second of late, and what is left at that pace; unknown where the total is, or nothing is done yet."""
     clock = Clock()
-    tally = Tally(1000, 0, clock)
+    tally = Tally(1000, 90, clock)
     clock.now += 30  # until the first of them is asked others were passed over
     assert tally.progress() == Progress(1000, 0, 0, 0, 0, 30.0, 0.0, None)
     tally.begun()
@@ -563,7 +609,7 @@ def test_an_answer_that_could_not_be_read_back(desk, monkeypatch, text):
     monkeypatch.setattr(lines, "COUNTED_FROM", 1000)
     monkeypatch.setattr(lines, "LONGEST_LINE", 5000 if len(text) < 5000 else 3_000_000)
     assert counts(desk.ask("a").run(Does(lambda asked: text))) == (0, 1, 0, 0)
-    assert desk.results[0]["kind"] == "config"
+    assert desk.results[0]["kind"] == "unsupported"  # a line's own, and not in vain
     assert "too long to be kept" in desk.results[0]["error"]
     assert text.startswith(desk.results[0]["partial"])
     assert desk.run(Does(lambda asked: text)).skipped == 1
@@ -608,7 +654,7 @@ def test_prompts_from_the_standard_input(desk, pipe):
         )
     told, summary = done.stdout.decode().splitlines()
     assert told.startswith("<stdin>:2: the line is not JSON")
-    assert summary == f"Summary(done=2, failed=0, bad=1, skipped=0, total=3) {None if pipe else 3}"
+    assert summary == f"Summary(done=2, failed=0, bad=1, skipped=0, total=3, failed_before=0) {None if pipe else 3}"
     assert done.stderr == b""
 
 

@@ -181,7 +181,7 @@ ROWS = {
         ("--private", "secret"),
         env={"LLM_LOCAL": DEAD, "LLM_ANYWHERE": "box/any"},
         status=1,
-        err=r"(local/qwen3:\S+: failed \(transient\).*\n){4}nobody could answer\n",
+        err=r"(local/qwen3:\S+: failed \(transient\).*\n){4}no target of the chain answered\n",
     ),
     "own scheme: the program answers": Row(
         "own_scheme",

@@ -27,7 +27,7 @@ from majordomo._terminal import (
     width,
 )
 
-Far = namedtuple("Far", "total done failed skipped bad rate left")
+Far = namedtuple("Far", "total done failed skipped bad seconds rate left")
 WAIT = 20.0  # seconds that a loaded machine may take for anything here
 
 
@@ -152,7 +152,19 @@ def test_the_seconds_stay_when_the_name_is_cut(screen, monkeypatch):
 
 def so_far(**counts) -> Far:
     """How far a batch is."""
-    return Far(**{"total": None, "done": 0, "failed": 0, "skipped": 0, "bad": 0, "rate": 0.0, "left": None, **counts})
+    return Far(
+        **{
+            "total": None,
+            "done": 0,
+            "failed": 0,
+            "skipped": 0,
+            "bad": 0,
+            "seconds": 0.0,
+            "rate": 0.0,
+            "left": None,
+            **counts,
+        }
+    )
 
 
 def test_progress(screen):
@@ -165,11 +177,11 @@ def test_progress(screen):
     assert screen.sent.endswith("JSON\n")  # there was no line left to erase
 
 
-@pytest.mark.parametrize(("total", "line"), [(0, "0/0  0.0/s"), (None, "0  0.0/s"), (7, "0/7  0 %  0.0/s")])
+@pytest.mark.parametrize(("total", "line"), [(0, "0/0  30 s"), (None, "0  30 s"), (7, "0/7  0 %  30 s")])
 def test_progress_of_nothing(screen, total, line):
-    """A run in which nothing has come yet promises nothing."""
+    """A run in which nothing has come yet promises nothing, and shows that time passes."""
     with Progress() as progress:
-        progress.show(so_far(total=total))
+        progress.show(so_far(total=total, seconds=30.4))
     assert screen.sent == f"\r  {line}\x1b[K\r\x1b[K"
 
 
@@ -178,7 +190,7 @@ def test_progress_is_not_drawn_for_each_line(screen, monkeypatch):
     monkeypatch.setattr(_terminal, "REDRAWN", WAIT)
     with Progress() as progress:
         for done in range(1000):
-            progress.show(so_far(done=done))
+            progress.show(so_far(done=done, rate=9.0))
     assert screen.sent.count("/s") == 1
 
 
