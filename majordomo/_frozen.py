@@ -163,7 +163,7 @@ def copied(value: T, **changes: Any) -> T:
 def _make_init(cls: type) -> Any:
     """Compile the `__init__` that the class body declares."""
     fields: dict[str, _Field] = cls._declared  # type: ignore[attr-defined]
-    scope: dict[str, Any] = {"_MISSING": _MISSING}
+    scope: dict[str, Any] = {"__name__": cls.__module__, "_MISSING": _MISSING}  # the first becomes its `__module__`
     head, body = [], ["d = self.__dict__"]
     for name, spec in fields.items():
         if spec.default_factory is not _MISSING:

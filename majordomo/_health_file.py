@@ -37,12 +37,11 @@ else:
 
 __all__ = ["FileHealth"]
 
-# Seconds; all of them together stay under 50 ms.
+# Seconds; each time that the file is in the way costs less than 50 ms of them.
 TURN_WAIT = 0.01  # for another thread's transaction
 LOCK_WAIT = 0.03  # for another process; who writes may wait three times, for the schema, the lock and the commit
-LONGEST = 0.03  # of reading a file that is huge
 FUTURE = 2.0  # seconds that the clocks of two readings may be apart; what is dated later was written by a wrong one
-MOST_ROWS = 1000
+MOST_ROWS, MOST_BYTES = 1000, 8 << 20  # the latest rows; with the names of models that there are they take 0.3 MB
 RACY_NS, COARSE_RACY_NS = 50 * 10**6, 2 * 10**9  # a kernel's tick is 10 ms at most; FAT counts in 2 s
 
 APPLICATION, VERSION = 0x4D646F6D, 1  # "Mdom"
@@ -55,14 +54,29 @@ COUNTS = """typeof(key) = 'text' AND typeof(failures) = 'integer' AND failures >
     AND max(failed_at, ifnull(probing, failed_at)) <= :now + :future
     AND min(until, failed_at + :day) > :now - :day"""
 SELECT = f"""SELECT CAST(key AS BLOB), min(failures, 99), min(until, failed_at + :day), failed_at, probing
-    FROM cooldowns WHERE {COUNTS} LIMIT :most"""
-PRUNE = f"DELETE FROM cooldowns WHERE ({COUNTS}) IS NOT 1"
+    FROM cooldowns WHERE {COUNTS} ORDER BY failed_at DESC LIMIT :most"""
+PRUNE = f"""DELETE FROM cooldowns WHERE ({COUNTS}) IS NOT 1
+    OR rowid NOT IN (SELECT rowid FROM cooldowns ORDER BY failed_at DESC LIMIT :most)"""
 
 # One transaction at a time, and a fork waits for it: SQLite notes in the memory of a process what the
 # process has locked, and a child would hold its parent's locks to be those of a thread that it does not have.
 _turn = RLock()
+
+
+def _let_go() -> None:
+    try:
+        _turn.release()  # first of all: a handler that raises before it would leave the lock to nobody
+    except RuntimeError:
+        pass  # it was waited for in vain
+
+
+def _begin_anew() -> None:
+    global _turn
+    _turn = RLock()
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_turn.acquire, after_in_parent=_turn.release, after_in_child=_turn.release)
+    os.register_at_fork(before=lambda: _turn.acquire(timeout=1.0), after_in_parent=_let_go, after_in_child=_begin_anew)
 
 
 class _UnusableError(Exception):
@@ -96,7 +110,6 @@ class FileHealth(MemoryHealth):
         self._unwritten: dict[str, float] = {}  # what the file does not know yet: key -> when it changed here
         self._probes: dict[str, tuple[int, float]] = {}  # those taken here: key -> process, when
         self._seen: object = None  # the file's signature when it was read
-        self._inside = False
         self._faults = 0
         self._rests_until = clock()
 
@@ -172,22 +185,20 @@ class FileHealth(MemoryHealth):
             return ()
         if not stat.S_ISREG(found.st_mode):  # opening a pipe would wait for its other end
             raise _UnusableError("not a regular file; name another one")
+        if found.st_size > MOST_BYTES:
+            raise _UnusableError("too large to be read with each change; delete it")
         return found.st_mtime_ns, found.st_size, found.st_ino
 
     def _exchange(self, change: Callable[..., Any] | None, *arguments: Any) -> Any:
         """Make a change to what the file says now, and write it; without the file, to what is known here."""
-        if not _turn.acquire(timeout=TURN_WAIT):
+        if _turn._is_owned():  # type: ignore[attr-defined]  # a signal handler, or a finalizer, in a transaction
             return self._noted(change, arguments)
-        try:
-            if self._inside or self.clock() < self._rests_until:  # inside: a signal handler, or a finalizer
-                return self._noted(change, arguments)
-            self._inside = True
-            try:
+        try:  # before the lock is taken: a handler may raise as soon as it is
+            if _turn.acquire(timeout=TURN_WAIT) and self.clock() >= self._rests_until:
                 return self._transaction(change, arguments)
-            finally:
-                self._inside = False
+            return self._noted(change, arguments)
         finally:
-            _turn.release()
+            _let_go()
 
     def _transaction(self, change: Callable[..., Any] | None, arguments: tuple[Any, ...]) -> Any:
         result, noted = None, False
@@ -280,11 +291,14 @@ class FileHealth(MemoryHealth):
 def _absolute(path: Any) -> str:
     """A path that means the same wherever the process goes."""
     try:
-        text = os.fsdecode(path)
-        if text and "\0" not in text:
-            return os.path.abspath(os.path.expanduser(text))
-    except (TypeError, OSError):  # no path; or relative to a folder that is gone
-        pass
+        text = os.path.expanduser(os.fsdecode(path))
+    except TypeError:
+        text = ""
+    if text and "\0" not in text:
+        try:
+            return os.path.abspath(text)
+        except OSError:  # the folder that this is in has gone
+            return text
     raise ConfigError(f"health: the path of a file, not {path!r}")
 
 
@@ -294,15 +308,16 @@ def _opened(path: str, writing: bool, missing: bool) -> sqlite3.Connection:
         import sqlite3
     if missing and writing:
         try:
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+            made = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+            try:
+                os.chmod(path, 0o600)  # whatever the umask leaves of it
+            finally:
+                os.close(made)
         except FileExistsError:
             pass  # another process was faster
     name = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
     wait = LOCK_WAIT / 3 if writing else LOCK_WAIT
-    connection = sqlite3.connect(f"file:{name}?mode=rw", timeout=wait, isolation_level=None, uri=True)
-    limit = time.monotonic() + LONGEST
-    connection.set_progress_handler(lambda: time.monotonic() > limit, 10_000)
-    return connection
+    return sqlite3.connect(f"file://{name}?mode=rw", timeout=wait, isolation_level=None, uri=True)
 
 
 def _begun(connection: sqlite3.Connection, writing: bool) -> bool:
@@ -313,6 +328,9 @@ def _begun(connection: sqlite3.Connection, writing: bool) -> bool:
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if (application, version) == (APPLICATION, VERSION):
+        found = connection.execute("SELECT sql FROM sqlite_master WHERE sql NOT NULL LIMIT 2").fetchall()
+        if found != [(TABLE,)]:  # a view or a trigger would run what somebody else has written
+            raise _UnusableError("it has more in it than cooldowns; delete it, or name another file")
         return True
     if application == APPLICATION:
         raise _UnusableError("written by another version of this library; name another file")
@@ -327,7 +345,7 @@ def _begun(connection: sqlite3.Connection, writing: bool) -> bool:
 def _rows(connection: sqlite3.Connection, wall: float, shift: float) -> dict[str, Cooldown]:
     """The rows that count, in seconds of this process's clock, from which the wall's differ by `shift`."""
     found = {}
-    for key, *values in connection.execute(SELECT, {**_moments(wall), "most": MOST_ROWS}):
+    for key, *values in connection.execute(SELECT, _moments(wall)):
         try:
             found[key.decode("utf-8", "surrogatepass")] = _moved(Cooldown(*values), -shift)
         except UnicodeDecodeError:
@@ -345,7 +363,7 @@ def _encoded(key: str) -> bytes:
 
 
 def _moments(wall: float) -> dict[str, float]:
-    return {"now": wall, "future": FUTURE, "day": RETRY_AFTER_CAP}
+    return {"now": wall, "future": FUTURE, "day": RETRY_AFTER_CAP, "most": MOST_ROWS}
 
 
 def _racy(seen: tuple[int, ...], now: int) -> bool:
@@ -368,4 +386,4 @@ def _told(exc: Exception) -> str | None:
     what = str(exc) or type(exc).__name__  # Python 3.9 has no words for a text that is no UTF-8
     if type(exc).__name__ == "OperationalError":
         return f"{what}; see who holds it, and whether this user may write it, its folder and the disk"
-    return f"{what}; delete it if nobody needs it, or name another one"
+    return f"{what}; name another one, or delete it if nobody needs it"

@@ -371,6 +371,8 @@ class _Call:
     ) -> tuple[Any] | None:
         """One attempt: what it gives, in a tuple, or None if it failed or had to be skipped."""
         target = self.chain.targets[position]
+        if self.policy.on_try is not None:
+            self.policy.on_try(self.chain.names[position])
         self._position, self._probe, self.told = position, probe, False
         self._started = self.clock()
         if self.timed and self.deadline.left() <= 0:
@@ -378,8 +380,6 @@ class _Call:
             raise self._out_of_time(self._last_error)
         self._had_turn.add(position)
         try:
-            if self.policy.on_try is not None:
-                self.policy.on_try(self.chain.names[position])
             self.limit = self._limit(target, left)
             fitted, self._changes = self.chain._fitted(self.request, target, self.limit, self.deadline)
             if fitted is not self.request:  # fitting took its time, which is not the target's

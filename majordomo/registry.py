@@ -98,9 +98,11 @@ class Registry:
         self._parsed: dict[str, tuple[dict[str, str | None], Chain]] = {}
         self._once: dict[str, Any] = {}  # made when first asked for; setdefault is atomic
         if isinstance(health, (str, os.PathLike)):
-            self._once["health"] = self._settings["health"] = self._shared_health(health)
-        elif health is not None:
+            health = self._shared_health(health)
+        if health is not None:
             self._once["health"] = health
+            if hasattr(health, "path"):  # a file's; what is in memory stays behind
+                self._settings["health"] = health
 
     @classmethod
     def default(cls) -> Registry:
@@ -434,9 +436,10 @@ def _moved(id: str | None, settings: dict[str, Any], aliases: dict[str, str]) ->
     if id is None:
         registry = _default
     else:
-        if len(_moved_here) >= MOST_MOVED:
-            _moved_here.clear()
+        while len(_moved_here) >= MOST_MOVED and id not in _moved_here:
+            _moved_here.pop(next(iter(_moved_here)), None)
         registry = _moved_here.get(id) or _moved_here.setdefault(id, Registry(**settings))
+        registry._once["id"] = id  # to be the same one wherever it goes on to
     for name, spec in aliases.items():
         if registry._aliases.get(name) != spec:
             registry.register_alias(name, spec)
