@@ -64,10 +64,8 @@ _turn = RLock()
 
 
 def _let_go() -> None:
-    try:
-        _turn.release()  # first of all: a handler that raises before it would leave the lock to nobody
-    except RuntimeError:
-        pass  # it was waited for in vain
+    if _turn._is_owned():  # type: ignore[attr-defined]  # else it was waited for in vain
+        _turn.release()
 
 
 def _begin_anew() -> None:
@@ -198,7 +196,10 @@ class FileHealth(MemoryHealth):
                 return self._transaction(change, arguments)
             return self._noted(change, arguments)
         finally:
-            _let_go()
+            try:
+                _turn.release()  # the first call here: a handler that raises before it would leave the lock to nobody
+            except RuntimeError:
+                pass  # it was waited for in vain
 
     def _transaction(self, change: Callable[..., Any] | None, arguments: tuple[Any, ...]) -> Any:
         result, noted = None, False
