@@ -50,7 +50,9 @@ def run(log: Path, result: Path) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # let go when the process ends, however it ends
         reply = parse(SPEC).generate(end_of(log), system=SYSTEM, timeout=TIMEOUT)
         if reply.stop_reason != "stop" or not reply.text.strip():
-            raise MajordomoError(f"{reply.model} gave no whole answer ({reply.stop_reason})")
+            raise MajordomoError(
+                f"{reply.model} gave no whole answer ({reply.stop_reason}, {len(reply.text)} characters)"
+            )
         write_whole(result, reply.text.strip() + "\n")
 
 

@@ -53,13 +53,10 @@ def refusal(error: MajordomoError):
 def whole(question: bytes):
     """The answer at once: (body, status, headers)."""
     try:
-        return (
-            MODEL.generate(question.decode("utf-8", "replace"), timeout=TIMEOUT).text.encode("utf-8", "replace"),
-            200,
-            PLAIN,
-        )
+        text = MODEL.generate(question.decode("utf-8", "replace"), timeout=TIMEOUT).text
     except MajordomoError as error:
         return refusal(error)
+    return text.encode("utf-8", "replace"), 200, PLAIN
 
 
 def streamed(question: bytes):
@@ -79,9 +76,7 @@ def told(question: str):
         first = next(texts, "")
         yield b""
         yield first.encode("utf-8", "replace")
-        # An error from here on passes. A server that sends chunks (gunicorn does, wsgiref does not) breaks them off,
-        # so that nobody takes a half for a whole.
-        for text in texts:
+        for text in texts:  # an error now breaks off a server's chunks (gunicorn sends such, wsgiref does not)
             yield text.encode("utf-8", "replace")
 
 

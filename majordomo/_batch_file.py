@@ -49,7 +49,7 @@ LONGEST_PROBLEM = 500  # characters
 MOST_IN_A_ROW = 100  # failures that are no line's own: then the rest would fail as well
 PATIENCE = 1.0  # seconds for a thread that is writing a line at the end: into a pipe it may write for ever
 LOOKED_BACK = 100  # results, for the rate
-_OWN_KINDS = (ErrorKind.INVALID, ErrorKind.TOO_LONG, ErrorKind.FILTERED, ErrorKind.UNSUPPORTED)  # a line's own
+_OWN_KINDS = {ErrorKind.INVALID, ErrorKind.TOO_LONG, ErrorKind.FILTERED, ErrorKind.UNSUPPORTED}  # a line's own
 DONE_BEFORE, FAILED_BEFORE = 0, -1  # in place of a line's number
 _BLANK = b" \t\r\n\v\f\xef\xbb\xbf"  # a byte order mark, too
 _BEGINNING = b'{"id":'  # of every result
@@ -102,6 +102,9 @@ def run_batch(
     on_problem: Callable[[str], object] | None = None,
 ) -> Summary:
     """Ask every line of a file that has no result in another, and write its results there as they come.
+
+    Failures that are no line's own (a dead host, a wrong key) are held back until something else
+    ends, or all has ended; if 100 come in a row the batch stops, and none of them is written.
 
     source: JSON Lines, see `_batch_lines`; "-" is the standard input. target: made if it is
     not there; results of earlier runs stay, and their ids, also of failures, are not asked
@@ -232,8 +235,10 @@ class Tally:
 
 
 def _is_vain(outcome: Outcome) -> bool:
-    """Whether a line failed for a reason that is not its own: the next one might as well."""
-    return isinstance(outcome, MajordomoError) and classify(outcome) not in _OWN_KINDS
+    """Whether a line failed for a reason that is not its own, at any target: the next one might as well."""
+    if not isinstance(outcome, MajordomoError):
+        return False
+    return not {classify(outcome), *(attempt.kind for attempt in outcome.attempts)} & _OWN_KINDS
 
 
 class _Results:

@@ -146,12 +146,14 @@ class Connection:
         self._pid = os.getpid()
         self.used = 0.0
         limit = _Nearer(deadline, Deadline(CONNECT_TIMEOUT, "connect"))
+        proxy = _where(route) if route.proxy else ""  # as long as it is the one that is spoken to
         try:
             host, port = route.proxy[:2] if route.proxy else (route.host, route.port)
             self._wire = _Wire(_connect(host, port, limit), limit)  # type: ignore[arg-type]
             self._reader = _Buffer(self._wire, BUFFER)
             if route.tunnelled:
                 self._tunnel(route)
+            proxy = ""
             if route.secure:
                 self._secure(route.host, context())
         except socket.timeout as exc:
@@ -160,8 +162,10 @@ class Connection:
                 raise
             deadline.require()
             raise TransportError(f"{_where(route)} gave no connection within {CONNECT_TIMEOUT:.0f} s") from exc
-        except BaseException:
+        except BaseException as exc:
             self.close()
+            if proxy:
+                exc.where = proxy  # type: ignore[attr-defined]  # for `_failures`, which knows the URL alone
             raise
         self._wire.deadline = deadline
 

@@ -45,7 +45,7 @@ def _translated(error: Exception, url: str) -> Exception:
         return error
     if isinstance(error, URLError) and isinstance(error.reason, Exception):
         error = error.reason
-    where = _line(urlsplit(url).netloc, MESSAGE_CAP)
+    where = getattr(error, "where", None) or _line(urlsplit(url).netloc, MESSAGE_CAP)  # a proxy, if it is its fault
     for cls, message in _MESSAGES:
         if isinstance(error, cls):
             return TransportError(f"{where} {message}")

@@ -16,6 +16,7 @@ from .errors import DSNError, SpecError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from dataclasses import dataclass
 
     from .registry import Registry
@@ -28,6 +29,7 @@ __all__ = ["CODE", "Origin", "Reading", "close_to", "fold", "is_name", "variable
 
 PREFIX = "LLM_"
 CODE = "code"  # the source of an alias, or a provider, that was registered by the program
+NONE: Mapping[str, str] = {}
 DEEPEST = 50  # aliases within aliases
 _NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789.-_")
 
@@ -68,8 +70,10 @@ class Origin:
 class Reading:
     """One reading of a spec: what it expands to, and which variables were asked for."""
 
-    def __init__(self, registry: Registry) -> None:
-        self._registry = registry
+    def __init__(self, registry: Registry, aliases: Mapping[str, str] = NONE) -> None:
+        """aliases: what some of them mean, whatever the registry says."""
+        self._registry, self._given = registry, aliases
+        self.coded: dict[str, str] = {}  # the aliases that were met and are from no variable
         self.met: dict[str, str | None] = {}
         self._found: dict[tuple[str, str], Path] = {}
         self._expanded: set[str] = set()
@@ -144,8 +148,10 @@ class Reading:
             raise SpecError(f"aliases within aliases, more than {DEEPEST} deep, from {names[0]} on")
         if name in self._expanded:
             return
-        spec, source = self._registry._aliases.get(name), None
-        if spec is None:
+        spec, source = self._given.get(name) or self._registry._aliases.get(name), None
+        if spec is not None:
+            self.coded[name] = spec
+        else:
             source = variable(name)
             spec = self.value(source)
             if spec is not None and "://" in spec:

@@ -32,7 +32,9 @@ _ONE_PROMPT = (str, bytes, dict, Message, Request)  # which could be gone throug
 def generate_many(
     model: Model, prompts: Iterable[Prompt], *, workers: int = 8, timeout: float | None = None, **options: Any
 ) -> Generator[Outcome, None, None]:
-    """Ask many prompts, several at once: a `Response`, or the error it ended with, for each, in their order.
+    """Ask many prompts, several at once.
+
+    Gives, in the order of the prompts, the `Response` to each or the `MajordomoError` it ended with.
 
     prompts: any iterable, endless ones too, of what `Model.generate` takes. It is gone
     through in this thread, no further ahead than four prompts for each worker, which is also
@@ -43,7 +45,8 @@ def generate_many(
 
     A `MajordomoError` is a result, that of a prompt which is none included; what else a model
     raises is raised in its place, and what `prompts` raises after the results before it.
-    Whoever leaves the generator, or closes it, has nothing more asked and need not wait for
+
+    If you leave the loop, or close the generator, nothing more is asked, and you do not wait for
     what is under way. Raises ConfigError, at once, for what could not work with any prompt.
     """
     ask, options = asker(model, timeout), settled(options)

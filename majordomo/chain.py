@@ -97,7 +97,9 @@ class _Targets:
     _fitted: Callable[[Any, Any, Deadline, Deadline], tuple[Any, tuple[str, ...]]]
     _asked: Callable[[Any, Any, Deadline], Any]
 
-    def __init__(self, targets: Mapping[str, Any], policy: Policy, remake: tuple[Any, ...] | None = None) -> None:
+    def __init__(
+        self, targets: Mapping[str, Any], policy: Policy, remake: Callable[[], tuple[Any, ...]] | None = None
+    ) -> None:
         self.names = tuple(targets)
         self.targets = tuple(targets.values())
         self.policy = policy
@@ -144,7 +146,7 @@ class _Targets:
     def __reduce__(self) -> tuple[Any, ...]:
         if self._remake is None:
             raise TypeError("this chain was not made by parse() and does not pickle")
-        return self._remake
+        return self._remake()
 
 
 class Chain(_Targets, Model):  # type: ignore[override]  # capabilities are computed here

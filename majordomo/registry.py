@@ -1,9 +1,9 @@
 """Addressing: names to providers, aliases to chains, and the environment they come from.
 
-The only module that reads the environment, and only when `parse` meets a name. A value
-of the environment may hold a token, so no message here quotes one: it names the variable.
-Other programs have variables that begin with `LLM_` too; they are left alone until
-somebody asks for their name.
+The only module that reads the environment, and only when a name is met, when a call first
+needs its cooldowns, or for the command line (`setting`). A value of the environment may hold
+a token, so no message here quotes one: it names the variable. Other programs have variables
+that begin with `LLM_` too; they are left alone until somebody asks for their name.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class Registry:
         self._schemes: dict[str, Callable[[str, DSN], Provider]] = {}
         self._providers: dict[str, tuple[str, Any]] = {}
         self._clients: dict[tuple[str | None, bool], Client] = {}
-        self._parsed: dict[str, tuple[dict[str, str | None], Chain]] = {}
+        self._parsed: dict[Any, tuple[dict[str, str | None], Chain]] = {}
         self._once: dict[str, Any] = {}  # made when first asked for; setdefault is atomic
         if isinstance(health, (str, os.PathLike)):
             health = self._shared_health(health)
@@ -138,28 +138,36 @@ class Registry:
         Items with a slash are `provider/model-id`, others are aliases. Raises SpecError,
         which shows the place, and DSNError or ConfigError, which name the variable.
         """
-        known = self._parsed.get(spec) if isinstance(spec, str) else None
+        return self._parse(spec, {})
+
+    def _parse(self, spec: str, aliases: Mapping[str, str]) -> Chain:
+        """The chain of a spec in which these aliases mean this; kept for as long as its variables do not change."""
+        key = (spec, *aliases.items()) if aliases else spec
+        known = self._parsed.get(key) if isinstance(spec, str) else None
         if known is not None and all(self._variable(name) == value for name, value in known[0].items()):
             return known[1]
-        reading = Reading(self)
+        reading = Reading(self, aliases)
         targets = {o.name: self._provider_of(o.provider, reading).model(o.id) for o in reading.targets(spec)}
         with loading:
             from .chain import Chain
 
-        chain = Chain(targets, self.policy, (_parsed_again, (self, spec)))
+        chain = Chain(targets, self.policy, lambda: self._moving(spec, False, reading.coded))
         if len(self._parsed) >= 1000:
             self._parsed.clear()
-        self._parsed[spec] = (reading.met, chain)
+        self._parsed[key] = (reading.met, chain)
         return chain
 
     def parse_image(self, spec: str) -> ImageChain:
         """`parse` for models that draw; a target of the spec that cannot is passed over when it is asked."""
-        reading = Reading(self)
+        return self._parse_image(spec, {})
+
+    def _parse_image(self, spec: str, aliases: Mapping[str, str]) -> ImageChain:
+        reading = Reading(self, aliases)
         targets = {o.name: _drawer(self._provider_of(o.provider, reading), o) for o in reading.targets(spec)}
         with loading:
             from .chain import ImageChain
 
-        return ImageChain(targets, self.policy, (_parsed_again, (self, spec, True)))
+        return ImageChain(targets, self.policy, lambda: self._moving(spec, True, reading.coded))
 
     def provider(self, name: str) -> Any:
         """The provider of a name, for what is no call of a model: listing, unloading."""
@@ -409,12 +417,20 @@ class Registry:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Aliases and settings travel; variables, providers and hooks are the worker's own."""
+        return _moved, (*self._identity(), self._aliases)
+
+    def _moving(self, spec: str, draws: bool, aliases: dict[str, str]) -> tuple[Any, ...]:
+        """What a chain of this registry pickles as; the aliases are those that it was made of."""
+        return _parsed_again, (*self._identity(), spec, draws, aliases)
+
+    def _identity(self) -> tuple[str | None, dict[str, Any]]:
+        """Which registry this is, in whatever process, and how it is made; None for the shared one."""
         if self is _default:
-            return _moved, (None, {}, self._aliases)
+            return None, {}
         with loading:
             from uuid import uuid4
 
-        return _moved, (self._once.setdefault("id", uuid4().hex), self._settings, self._aliases)
+        return self._once.setdefault("id", uuid4().hex), self._settings
 
     def __copy__(self) -> Registry:
         return self  # it is shared on purpose
@@ -446,14 +462,17 @@ def _moved(id: str | None, settings: dict[str, Any], aliases: dict[str, str]) ->
     return registry
 
 
-def _parsed_again(registry: Registry, spec: str, draws: bool = False) -> Chain | ImageChain:
+def _parsed_again(
+    id: str | None, settings: dict[str, Any], spec: str, draws: bool, aliases: dict[str, str]
+) -> Chain | ImageChain:
     """A chain in the process that unpickles it, by the environment there.
 
     What is wrong with that is told when the chain is asked: a worker that cannot unpickle its
     task loses it without a word, and multiprocessing waits for it for ever.
     """
+    registry = _moved(id, settings, {})
     try:
-        return registry.parse_image(spec) if draws else registry.parse(spec)
+        return registry._parse_image(spec, aliases) if draws else registry._parse(spec, aliases)
     except MajordomoError as exc:
         with loading:
             from .chain import Chain, ImageChain
@@ -461,7 +480,7 @@ def _parsed_again(registry: Registry, spec: str, draws: bool = False) -> Chain |
 
         kind = ImageChain if draws else Chain
         unable = Unable(spec, exc.with_traceback(None))
-        return kind({spec: unable}, registry.policy, (_parsed_again, (registry, spec, draws)))
+        return kind({spec: unable}, registry.policy, lambda: registry._moving(spec, draws, aliases))
 
 
 def _drawer(provider: Any, origin: Origin) -> Any:

@@ -115,7 +115,7 @@ ROWS = {
         files=LOG,
         default=Reply("The disk is", stop_reason="length"),
         status=1,
-        err=r"cron_job: box/any gave no whole answer \(length\)\n",
+        err=r"cron_job: box/any gave no whole answer \(length, \d+ characters\)\n",
         asked=["disk full"],
         left=SAME,
     ),
@@ -383,15 +383,10 @@ def serving(server, tmp_path, seconds):
         connections[-1].request("POST", path, question.encode())
         return connections[-1].getresponse()
 
+    started = {"env": environ(server, tmp_path, ASK_TIMEOUT=seconds), "stdout": subprocess.PIPE, "text": True}
     with (
         (tmp_path / "log").open("w+") as log,
-        subprocess.Popen(
-            command(str(FILES["web_view"]), "0"),
-            env=environ(server, tmp_path, ASK_TIMEOUT=seconds),
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-        ) as process,
+        subprocess.Popen(command(str(FILES["web_view"]), "0"), stderr=log, **started) as process,
     ):
         try:
             address = process.stdout.readline().strip().partition("//")[2]

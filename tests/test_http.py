@@ -712,6 +712,28 @@ def test_a_tunnel_for_tls(proxied, monkeypatch):
     assert "tok" not in printed(caught.value).replace("token", "")
 
 
+@pytest.mark.parametrize(
+    ("scheme", "proxy", "words"),
+    [
+        ("openai", "127.0.0.1:{dead}", "the proxy 127.0.0.1:{dead} refused the connection"),
+        ("openai+http", "127.0.0.1:{dead}", "the proxy 127.0.0.1:{dead} refused the connection"),
+        ("openai", f"{'n' * 64}.invalid:3128", f"the proxy {'n' * 64}.invalid:3128 was not found"),
+        ("openai", "{odd}", "the proxy {odd} answered with something that is not HTTP"),
+        ("openai+http", "{odd}", "box.example answered with something that is not HTTP"),  # for all that one can tell
+    ],
+)
+def test_what_goes_wrong_with_a_proxy_is_its_own(proxied, monkeypatch, scheme, proxy, words):
+    """Until it has led to the server it is the proxy that is named."""
+    proxied.greeting = Raw(b"what?\r\n\r\n")
+    known = {"dead": dead_port(), "odd": proxied.host}
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, f"http://joe:s3cret@{proxy.format(**known)}")
+    with pytest.raises(TransportError) as caught:
+        ask(Registry({"LLM_BOX": f"{scheme}://tok@box.example"}, retries=0).parse("box/m"), False)
+    assert words.format(**known) in str(caught.value)
+    assert "s3cret" not in printed(caught.value)
+
+
 def test_a_proxy_cannot_speak_for_the_server(monkeypatch):
     """What a proxy sends behind its consent to a tunnel is never taken for the answer behind TLS."""
     forged = b'{"choices": [{"message": {"content": "forged"}, "finish_reason": "stop"}]}'

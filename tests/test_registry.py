@@ -1176,6 +1176,29 @@ def test_a_registry_takes_its_health_file_along(tmp_path):
     assert isinstance(again.health, MemoryHealth)
 
 
+def test_a_chain_takes_its_aliases_along_and_leaves_those_of_others():
+    """One that was pickled before an alias changed means what it meant, and changes nothing for all others."""
+    registry = Registry({"LLM_BOX": BOX})
+    registry.register_alias("fast", "box/1")
+    old = pickle.dumps(registry.parse("fast"))
+    registry.register_alias("fast", "box/2")
+    there = pickle.loads(pickle.dumps(registry))
+    there.load_env({"LLM_BOX": BOX})
+    assert names(pickle.loads(old)) == ["box/1"]
+    assert names(pickle.loads(pickle.dumps(pickle.loads(old)))) == ["box/1"]
+    assert names(there.parse("fast")) == ["box/2"]
+
+
+@pytest.mark.parametrize("hops", [1, 2, 3])
+def test_a_registry_stays_the_same_wherever_it_goes_on_to(tmp_path, hops):
+    """A scheduler that passes it on loses neither its settings nor its health file."""
+    registry = moved = Registry({}, retries=7, health=tmp_path / "health")
+    for _ in range(hops):
+        moved = pickle.loads(pickle.dumps(moved))
+    assert moved.health.path == registry.health.path
+    assert moved is pickle.loads(pickle.dumps(registry))
+
+
 def test_a_registry_is_made_once_in_a_process_that_unpickles_it():
     """Each task of a pool brings it along: connections and cooldowns are for the next task, too."""
     registry = Registry({"LLM_BOX": BOX}, retries=7)
