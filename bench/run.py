@@ -6,6 +6,8 @@ The table of prices comes first (`price.py` prints it alone), then what has no f
 from __future__ import annotations
 
 import _measure
+import batch
+import health
 import pictures
 import price
 import scale
@@ -14,5 +16,5 @@ import schemas
 if __name__ == "__main__":
     price.main()
     _measure.row("what", "figure", "goal")
-    for module in (scale, pictures, schemas):
+    for module in (scale, pictures, schemas, health, batch):
         module.main()
