@@ -198,7 +198,10 @@ class _Place:
 
 def _may_be_dsn(spec: str) -> bool:
     """Whether a DSN, token and all, may have been given for a spec; then nothing of it is shown."""
-    return "//" in spec or any(":" in item.partition("/")[0] and "@" in item for item in spec.split(","))
+    if "//" in spec:
+        return True
+    pieces = [(item.partition("/")[0], item) for item in spec.split(",")]
+    return any("@" in before or (":" in before and "@" in item) for before, item in pieces)
 
 
 def close_to(name: str, known: list[str]) -> str:

@@ -173,19 +173,21 @@ class Registry:
         """The provider of a name, for what is no call of a model: listing, unloading."""
         return self._provider_of(_provider_name(name), Reading(self))
 
-    def targets(self, spec: str) -> list[Origin]:
+    def targets(self, spec: str, source: str | None = None) -> list[Origin]:
         """What a spec expands to, without making a provider: `provider`, `id`, `name` and `aliases` of each target.
 
-        `aliases` are those a target stands behind, from the outermost in, each as (alias,
-        source); a source is the name of a variable, or `"code"`. Raises SpecError.
+        source: the variable that the spec is from, whose value no error quotes. `aliases` are
+        those that a target stands behind, from the outermost in, each as (alias, source); a
+        source is the name of a variable, or `"code"`. Raises SpecError or DSNError; a provider
+        that nobody knows is an error of whoever asks for it, unless an alias names it.
         """
-        return Reading(self).targets(spec)
+        return Reading(self).targets(spec, source)
 
     def source(self, name: str) -> tuple[str, ...]:
         """Where a provider's name comes from: `("code",)`, its variable, or `("built in", ...)`.
 
-        What follows "built in" are the vendor's variables that are set. Raises SpecError
-        for a name that stands for nothing.
+        What follows "built in" are those of the vendor's variables that count. Raises
+        SpecError for a name that stands for nothing.
         """
         name, reading = _provider_name(name), Reading(self)
         if name in self._registered:

@@ -1115,6 +1115,20 @@ def test_what_a_spec_expands_to():
 
 
 @pytest.mark.parametrize(
+    "spec", [f"{SECRET}@host/m", f"box/a, {SECRET}/m", SECRET, f"{SECRET},,", f"openai:/{SECRET}@h"]
+)
+def test_a_spec_from_a_variable_is_not_quoted(spec):
+    """Its errors name the variable and the item, whatever stands there."""
+    with pytest.raises(SpecError, match="MY_MODEL, item") as caught:
+        Registry(ENVIRON).targets(spec, "MY_MODEL")
+    assert SECRET not in str(caught.value)
+    if "@" in spec:
+        with pytest.raises(SpecError) as caught:
+            Registry(ENVIRON).parse(spec)
+        assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("name", "environ", "source"),
     [
         ("box", {"LLM_BOX": BOX}, ("LLM_BOX",)),
