@@ -131,17 +131,11 @@ def run_batch(
             tally = Tally(*_count(file, ids))
             asked = _unanswered(file, "<stdin>" if source == "-" else os.fspath(source), ids, tally, defaults, tell)
 
-            def work(line: Asked) -> Outcome:
-                id, request = line
-                told, outcome = result_line(id, request, ask(request))
-                results.append(told, _is_vain(outcome))  # by whoever has it: it was paid for
-                return outcome
-
             def tick() -> None:
                 if on_progress is not None:
                     on_progress(tally.progress())
 
-            ended = flow(work, asked, count, ordered=False, name="majordomo-batch", waiting=tick)
+            ended = flow(_asking(ask, results), asked, count, ordered=False, name="majordomo-batch", waiting=tick)
             try:
                 _follow(ended, tally, tick)
             finally:
@@ -176,6 +170,18 @@ def _unanswered(
         else:
             tally.begun()
             yield fields["id"], request
+
+
+def _asking(ask: Callable[[Request], Outcome], results: _Results) -> Callable[[Asked], Outcome]:
+    """What a worker does with a line: it has it answered, and writes the result, for that was paid for."""
+
+    def work(line: Asked) -> Outcome:
+        id, request = line
+        told, outcome = result_line(id, request, ask(request))
+        results.append(told, _is_vain(outcome))
+        return outcome
+
+    return work
 
 
 def _follow(ended: Iterator[Outcome], tally: Tally, tick: Callable[[], object]) -> None:
