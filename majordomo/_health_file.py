@@ -316,9 +316,14 @@ def _opened(path: str, writing: bool, missing: bool) -> sqlite3.Connection:
                 os.close(made)
         except FileExistsError:
             pass  # another process was faster
-    name = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
     wait = LOCK_WAIT / 3 if writing else LOCK_WAIT
-    return sqlite3.connect(f"file://{name}?mode=rw", timeout=wait, isolation_level=None, uri=True)
+    return sqlite3.connect(_uri(path), timeout=wait, isolation_level=None, uri=True)
+
+
+def _uri(path: str) -> str:
+    """How SQLite is told to open a file that is there; what follows two slashes would be a host."""
+    name = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+    return f"file:{'//' * name.startswith('/')}{name}?mode=rw"
 
 
 def _begun(connection: sqlite3.Connection, writing: bool) -> bool:

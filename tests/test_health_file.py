@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import random
@@ -32,7 +33,7 @@ from test_health import test_targets_are_apart as test_targets_are_apart
 from test_health import test_threads_share_one_probe as test_threads_share_one_probe
 
 from majordomo import ConfigError, Registry
-from majordomo._health_file import APPLICATION, MOST_ROWS, TABLE, VERSION, FileHealth, _racy
+from majordomo._health_file import APPLICATION, MOST_ROWS, TABLE, VERSION, FileHealth, _racy, _uri
 from majordomo.errors import ErrorKind
 from majordomo.testing import FakeServer, Status
 
@@ -541,6 +542,18 @@ def test_no_sqlite(monkeypatch, process):
     health = process()
     calls_go_on(health)
     assert "this Python has no sqlite3" in health.fault
+
+
+@pytest.mark.parametrize("name", ["h.db", "a b%20?#.db", r"C:\Users\joe\h.db", r"\\server\share\h.db"])
+def test_names_of_files(tmp_path, monkeypatch, name):
+    """Each is the name of just that file to SQLite, those of Windows included."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).touch()
+    for path in (name, f"{tmp_path}/{name}", f"/{tmp_path}/{name}"):
+        with contextlib.closing(sqlite3.connect(_uri(path), uri=True)) as connection:
+            connection.execute("CREATE TABLE IF NOT EXISTS t (a)")
+    assert [found.name for found in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).stat().st_size
 
 
 def test_an_empty_file(path, process):
