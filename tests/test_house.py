@@ -6,6 +6,7 @@ import ast
 import importlib
 import inspect
 import os
+import pydoc
 import subprocess
 import sys
 from pathlib import Path
@@ -241,6 +242,16 @@ def test_every_public_name_is_documented(name):
                 inspect.isfunction(value) or isinstance(value, (property, classmethod))
             ):
                 assert inspect.getdoc(getattr(found, attribute)), f"{name}.{attribute}"
+
+
+def test_help_can_be_read():
+    """`pydoc majordomo` begins with what there is, shows every name of the face, and nothing of how values are made."""
+    told = pydoc.render_doc(majordomo, renderer=pydoc.plaintext)
+    assert told.index("Each of these names has help of its own") < 2000
+    for name in majordomo.__all__:
+        assert name in told
+    for noise in ("_declared", "_compared", "<object object"):
+        assert noise not in told
 
 
 def run(code: str, *arguments: str, **env: str) -> str:
