@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 else:
     from ._frozen import dataclass
 
-__all__ = ["Command", "HelpGiven", "Misuse", "argument", "count", "number", "seconds", "size", "text"]
+__all__ = ["Command", "HelpGiven", "Misuse", "argument", "count", "file", "number", "seconds", "size", "text"]
 
 
 class Misuse(ConfigError):
@@ -55,7 +55,7 @@ class Command:
         Raises Misuse if they cannot be meant, HelpGiven when it has been.
         """
         parser = self._parser(name, prog)
-        options = ["--help", *[flag for flags, _ in self.arguments for flag in flags]]
+        options = ["--help", *[flag for flags, _ in self.arguments for flag in flags if flag.startswith("-")]]
         for item in given:
             if item == "--":
                 break
@@ -87,6 +87,11 @@ class Command:
 def argument(*flags: str, **settings: Any) -> Argument:
     """What `add_argument` takes, as a row."""
     return flags, settings
+
+
+def file(*flags: str, metavar: str = "FILE", **settings: Any) -> Argument:
+    """The row of an argument that names a file."""
+    return argument(*flags, metavar=metavar, type=_filename, **settings)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -121,6 +126,13 @@ def text(given: str) -> str:
             return os.fsencode(given).decode("utf-8")
         except UnicodeError:
             raise argparse.ArgumentTypeError("this is no UTF-8") from None
+
+
+def _filename(given: str) -> str:
+    """A name as the system has it; an empty one is a variable that was not set."""
+    if not given:
+        raise argparse.ArgumentTypeError("the name of a file is empty")
+    return given
 
 
 def seconds(given: str) -> float:

@@ -178,23 +178,18 @@ def _asking(ask: Callable[[Request], Outcome], results: _Results) -> Callable[[A
     def work(line: Asked) -> Outcome:
         id, request = line
         told, outcome = result_line(id, request, ask(request))
-        results.append(told, _is_vain(outcome))
+        results.append(told, outcome if _is_vain(outcome) else None)
         return outcome
 
     return work
 
 
 def _follow(ended: Iterator[Outcome], tally: Tally, tick: Callable[[], object]) -> None:
-    """Count what is written as it comes; MajordomoError if there is no use in going on."""
+    """Count what is written as it comes."""
     tick()
     for outcome in ended:
         tally.ended(outcome)
         tick()
-        if tally.in_vain == MOST_IN_A_ROW:
-            last = one_line(str(outcome), LONGEST_PROBLEM)
-            raise MajordomoError(
-                f"stopped after {MOST_IN_A_ROW} failures in a row, which another run asks again; the last was {last}"
-            )
     tick()  # the last lines may be some that were not asked
 
 
@@ -204,7 +199,6 @@ class Tally:
     def __init__(self, total: int | None, known: int = 0, clock: Callable[[], float] = time.monotonic) -> None:
         """known: lines that have a result already."""
         self.done = self.failed = self.skipped = self.bad = self.failed_before = 0
-        self.in_vain = 0  # failures in a row that are no line's own
         self._total, self._known, self._clock = total, known, clock
         self._began = clock()
         self._recent: deque[float] = deque(maxlen=LOOKED_BACK + 1)
@@ -220,7 +214,6 @@ class Tally:
             self.failed += 1
         else:
             self.done += 1
-        self.in_vain = self.in_vain + 1 if _is_vain(outcome) else 0
         self._recent.append(self._clock())
 
     def progress(self) -> Progress:
@@ -301,25 +294,34 @@ class _Results:
                 if file.read(1) != b"\n":
                     self.append(b"\n")
 
-    def append(self, line: bytes, vain: bool = False) -> None:
+    def append(self, line: bytes, vain: Outcome | None = None) -> None:
         """Write a line, all of it or nothing; MajordomoError if it cannot be written.
 
-        One that failed in vain is held back until another has not: if all fail, nothing is
-        written of it, and another run asks them again. A thread that comes when the batch has
-        ended finds the file closed, and loses its line.
+        A failure that was in `vain` is held back until another line was not. After too many
+        of them there is no use in going on: MajordomoError, and none is written, so that
+        another run asks them again. A thread that comes when the batch has ended finds the
+        file closed, and loses its line.
         """
         with self._lock:
+            if self._closed:
+                return
             self._held.append(line)
-            if not vain:
+            if vain is None:
                 self._write_held()
+            elif len(self._held) == MOST_IN_A_ROW:
+                self._closed = True
+                raise MajordomoError(
+                    f"stopped after {MOST_IN_A_ROW} failures in a row, which another run asks again; the last was "
+                    + one_line(str(vain), LONGEST_PROBLEM)
+                )
 
     def settle(self) -> None:
-        """Write what was held back."""
+        """Write what was held back: all has ended."""
         with self._lock:
             self._write_held()
 
     def _write_held(self) -> None:
-        while self._held and not self._closed:
+        while self._held:
             self._write(self._held[0])
             del self._held[0]
 
@@ -345,7 +347,7 @@ class _Results:
     def _is_there(self) -> bool:
         try:
             return os.path.samestat(os.stat(self._path), os.fstat(self._fd))
-        except FileNotFoundError:
+        except OSError:
             return False
 
     def __enter__(self) -> _Results:

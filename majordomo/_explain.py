@@ -8,15 +8,18 @@ fact is asked of the registry, the provider or the transport that uses it.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 
 from ._blot import blotted
-from ._spec import CODE, Reading, variable
+from ._spec import CODE, DEEPEST, Reading, fold, variable
 from .dsn import DSN
-from .errors import APIError, DSNError, MajordomoError, SpecError, classify
+from .errors import APIError, ConfigError, DSNError, MajordomoError, SpecError, classify
 from .health import key_of
 from .llm import Request, user
+from .providers import SCHEMES
+from .registry import setting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,26 +27,14 @@ if TYPE_CHECKING:
     from dataclasses import dataclass, field, replace
     from typing import Any, Callable, TypeVar
 
-    from ._spec import Origin
+    from ._spec import Origin, Path
     from .registry import Registry
 
     T = TypeVar("T")
 else:
     from ._frozen import dataclass, field, replace
 
-__all__ = [
-    "Explanation",
-    "Fault",
-    "Name",
-    "Probe",
-    "Target",
-    "about",
-    "explain",
-    "facts",
-    "names",
-    "probed",
-    "to_dict",
-]
+__all__ = ["Explanation", "Fault", "Name", "Probe", "Target", "about", "explain", "facts", "names", "probed", "to_dict"]
 
 QUESTION = "Reply with OK."
 ENOUGH = 64  # tokens: a model that thinks first gets to say something, and none gets to talk
@@ -73,7 +64,7 @@ class Target:
     """A target of a spec.
 
     aliases: those it stands behind, from the outermost in, each with the variable it is
-    from, or "code". source: the same of the provider's name, see `Registry.source`.
+    from, or "code". source: the same of the provider's name, see `Registry.sources`.
     base_url, url: without credentials; the latter is what is asked. token: whether one is
     set. timeout: seconds of an attempt without a timeout of the call. proxy: host and port.
     limits: fields of `Capabilities` that are known. health: as in a snapshot of it, None
@@ -134,10 +125,12 @@ def explain(registry: Registry, spec: str, command: str = "majordomo", source: s
     """What a spec comes to. command: how the command line is called, for the advice. source: of the spec."""
     faults: list[Fault] = []
     try:
-        origins = registry.targets(spec)
+        origins = registry.targets(spec, source or None)
     except (SpecError, DSNError) as exc:
-        faults.append(Fault(f"{source}: {exc}" if source else str(exc)))
-        origins = list(_readable(registry, spec))
+        alone = "MAJORDOMO_MODEL= " if setting("MAJORDOMO_MODEL") else ""
+        advice = f"`{alone}{command} explain` lists the names that are known, and where each is from"
+        faults.append(Fault(str(exc), advice))
+        origins = list({o.name: o for o in _readable(registry, spec, source or None, (), set())}.values())
     targets = [_target(registry, origin, command) for origin in origins]
     return _whole(registry, faults, targets=tuple(targets))
 
@@ -157,7 +150,7 @@ def probed(registry: Registry, target: Target, timeout: float, command: str = "m
     request = Request((user(QUESTION),), max_tokens=ENOUGH)
     begun = time.monotonic()
     try:
-        asked = registry.provider(provider)
+        asked = _made(registry, provider)
         answer = asked.model(id).generate(request, timeout=timeout)
     except MajordomoError as exc:
         fault = _fault(exc, target, command)
@@ -177,8 +170,9 @@ def to_dict(value: Any) -> Any:
 
 def _provider(registry: Registry, name: str) -> Name:
     faults: list[Fault] = []
-    _known(faults, lambda: _ready(registry.provider(name)))
-    return Name(name, "provider", registry.source(name), faults[0].error if faults else "")
+    _known(faults, lambda: _ready(_made(registry, name)))
+    needs = faults[0].error.removeprefix(f"{name} ") if faults else ""
+    return Name(name, "provider", registry.sources(name), needs)
 
 
 def _alias(registry: Registry, name: str) -> Name:
@@ -254,18 +248,37 @@ def _whole(registry: Registry, faults: list[Fault], **more: Any) -> Explanation:
     return Explanation(health=str(getattr(health, "path", "memory")), faults=tuple(faults), versions=versions, **more)
 
 
-def _readable(registry: Registry, spec: str) -> Iterator[Origin]:
-    """The targets of those items of a broken spec that are not broken themselves."""
-    seen = set()
+def _readable(registry: Registry, spec: str, source: str | None, path: Path, tried: set[str]) -> Iterator[Origin]:
+    """The targets of those items of a broken spec that are not broken themselves, and of its broken aliases the same.
+
+    source: the variable that the spec is from. path: the aliases that it stands behind.
+    tried: those that were broken, each read once.
+    """
     for item in spec.split(","):
+        reading = Reading(registry)
         try:
-            origins = registry.targets(item)
+            yield from [replace(origin, aliases=(*path, *origin.aliases)) for origin in reading.targets(item, source)]
         except (SpecError, DSNError):
-            continue
-        for origin in origins:
-            if origin.name not in seen:
-                seen.add(origin.name)
-                yield origin
+            name = fold(item.strip())
+            inner = _meaning(reading, name)
+            if inner and name not in tried and len(path) < DEEPEST:
+                tried.add(name)
+                own = None if name in reading.coded else variable(name)
+                yield from _readable(registry, inner, own or source, (*path, (name, own or CODE)), tried)
+
+
+def _meaning(reading: Reading, name: str) -> str:
+    """What an alias stands for, `""` for what is none."""
+    value = reading.coded.get(name) or _known([], lambda: reading.value(variable(name))) or ""
+    return "" if "://" in value else value
+
+
+def _made(registry: Registry, name: str) -> Any:
+    """A provider; ConfigError where its module was left out of this copy."""
+    try:
+        return registry.provider(name)
+    except ImportError as exc:
+        raise ConfigError(f"this copy was made without {exc.name}") from exc
 
 
 def _known(faults: list[Fault], ask: Callable[[], T]) -> T | None:
@@ -280,8 +293,8 @@ def _known(faults: list[Fault], ask: Callable[[], T]) -> T | None:
 def _target(registry: Registry, origin: Origin, command: str) -> Target:
     known = Target(origin.name, origin.aliases)
     try:
-        known = replace(known, source=registry.source(origin.provider))
-        provider = registry.provider(origin.provider)
+        known = replace(known, source=registry.sources(origin.provider))
+        provider = _made(registry, origin.provider)
         model = provider.model(origin.id)
     except MajordomoError as exc:
         return replace(known, faults=(_fault(exc, known, command),))
@@ -293,7 +306,7 @@ def _target(registry: Registry, origin: Origin, command: str) -> Target:
         scheme=_scheme(registry, origin.provider, known.source),
         base_url=base_url,
         url=_known(faults, lambda: _url(model)),
-        token=_has_token(provider),
+        token=getattr(provider, "has_token", False),
         timeout=registry.policy.attempt_timeout or getattr(model, "default_timeout", None),
         proxy=_known(faults, lambda: _proxy(provider, base_url)),
         limits=_limits(model),
@@ -312,8 +325,8 @@ def _scheme(registry: Registry, name: str, source: tuple[str, ...]) -> str | Non
     """The scheme of a provider, None where a program made it."""
     if source == (CODE,):
         return None
-    value = Reading(registry).value(source[0]) if source[0] == variable(name) else None
-    return DSN.parse(value).scheme if value and "://" in value else name if value is None else None
+    own = variable(name)
+    return DSN.parse(Reading(registry).value(own) or "").scheme if source == (own,) else name
 
 
 def _url(model: Any) -> str | None:
@@ -334,12 +347,6 @@ def _limits(model: Any) -> dict[str, Any]:
     return {name: value for name, value in limits.items() if value is not None}
 
 
-def _has_token(provider: Any) -> bool:
-    from .providers.llamaswap import PLACEHOLDER_KEY
-
-    return getattr(provider, "_token", None) not in (None, "", PLACEHOLDER_KEY)
-
-
 def _proxy(provider: Any, base_url: str) -> str | None:
     """The proxy between here and a provider; ConfigError for one, and for a CA file, that cannot be used."""
     client = getattr(provider, "client", None)
@@ -355,16 +362,15 @@ def _fault(error: MajordomoError, target: Target, command: str) -> Fault:
     """An error with what to do about it: the first row of `_ADVICE` whose marks it has."""
     marks = _marks(error, target)
     advice = next((text for wanted, text in _ADVICE if wanted <= marks), "")
-    provider = target.name.partition("/")[0]
-    places = [_PLACES.get(name, name) for name in target.source if name != "built in"] or [variable(provider)]
-    plain, secure = _schemes(target.scheme or "SCHEME")
+    key, where, plain, secure = _places(target)
     status = f"HTTP {error.status}: " if isinstance(error, APIError) else ""
     return Fault(
         status + error.message,
         advice.format(
             command=command,
-            provider=provider,
-            where=" or ".join(places),
+            provider=target.name.partition("/")[0],
+            key=key,
+            where=where,
             base_url=target.base_url,
             scheme=target.scheme,
             proxy=target.proxy,
@@ -374,14 +380,20 @@ def _fault(error: MajordomoError, target: Target, command: str) -> Fault:
     )
 
 
-_PLACES = {CODE: "register_provider()"}
-
-
-def _schemes(scheme: str) -> tuple[str, str]:
-    """How a DSN says plain http, and how TLS."""
+def _places(target: Target) -> tuple[str, str, str, str]:
+    """Where a target's key is set, where its host and options are, and how plain http and TLS are said there."""
+    provider, scheme = target.name.partition("/")[0], target.scheme or "SCHEME"
+    key = where = "register_provider()" if target.source == (CODE,) else variable(provider)
+    if "built in" in target.source:
+        row = SCHEMES[provider]
+        key = next((name for name in row.keys if name in target.source), key)
+        if row.base_url:
+            where = row.base_url if row.base_url in target.source else f"{row.base_url}={target.base_url}"
+            return key, where, "http://", "https://"
+        where += f"={scheme}://KEY@{row.host}"
     if scheme.startswith("llama-swap"):
-        return "llama-swap://", "llama-swaps://"
-    return f"{scheme}+http://", f"{scheme}://"
+        return key, where, "llama-swap://", "llama-swaps://"
+    return key, where, f"{scheme}+http://", f"{scheme}://"
 
 
 def _marks(error: MajordomoError, target: Target) -> set[str]:
@@ -391,24 +403,36 @@ def _marks(error: MajordomoError, target: Target) -> set[str]:
     found |= {"TimeoutError"} if "timeout" in found else set()  # which Python 3.9 tells apart
     status = getattr(error, "status", 0)
     found |= {error.code or "", classify(error).value, str(status), f"{status // 100}xx"}
+    found.add(_CERTIFICATES.get(getattr(cause, "verify_code", 0), ""))
+    authorities = setting("SSL_CERT_FILE")
+    found |= {"no CAs"} if authorities and not os.path.isfile(authorities) else set()
+    found |= set() if target.token else {"no token"}
     return found | {target.base_url.partition(":")[0], "proxied" if target.proxy else "direct"}
+
+
+# What is wrong with a certificate, where that is not its CA. Source: OpenSSL, x509_vfy.h (X509_V_ERR_...)
+_CERTIFICATES = {9: "wrong time", 10: "wrong time", 62: "wrong name", 64: "wrong name"}
 
 
 # The first row whose marks an error has says what to do.
 _ADVICE: tuple[tuple[set[str], str], ...] = (
-    ({"certificate"}, "if the server's CA is one of your own, add ?ca=FILE to {where}"),
+    ({"certificate", "wrong time"}, "renew the server's certificate, or set the clock of this machine"),
+    ({"certificate", "wrong name"}, "write one of the names the certificate holds as the host in {where}"),
+    ({"certificate", "no CAs"}, "SSL_CERT_FILE names no file: correct it, or unset it"),
+    ({"certificate"}, "if the server's CA is one of your own, name it with ?ca=FILE in {where}"),
     ({"proxy_refused"}, "add ?proxy=off to {where}, or mend HTTPS_PROXY"),
     ({"proxied", "TransportError"}, "if {proxy} is not to be asked, add ?proxy=off to {where}, or set NO_PROXY"),
-    ({"gaierror"}, "check the host in {where}"),
+    ({"gaierror"}, "check the host in {where}, and this machine's name server"),
     ({"ConnectionRefusedError"}, "start the server at {base_url}, or name its place in {where}"),
     ({"https", "SSLError"}, "if the server speaks plain http, write {plain} in {where}"),
     ({"TransportError", "TimeoutError"}, "check host, port, firewall and VPN on the way to {base_url} ({where})"),
     ({"http", "TransportError"}, "if the server speaks TLS, write {secure} in {where}; else see its log"),
     ({"TransportError"}, "check {base_url} ({where}), and see the server's log"),
-    ({"DeadlineError"}, "a model that must be loaded first may take minutes: --timeout 300"),
-    ({"quota"}, "check plan and billing of the account whose key is in {where}"),
+    ({"DeadlineError"}, "a local model that must be loaded first may take minutes: --timeout 300"),
+    ({"quota"}, "check plan and billing of the account whose key is in {key}"),
     ({"too_long"}, "send less, or name a model with a larger context"),
-    ({"auth"}, "check the token in {where}, and what it may do"),
+    ({"auth", "no token"}, "there is no token in {where}: SCHEME://TOKEN@HOST"),
+    ({"auth"}, "check the token in {key}, and what it may do"),
     ({"not_found"}, "`{command} models {provider}` lists what is there; if that fails too, check the path in {where}"),
     ({"3xx"}, "write the final URL into {where}; redirects are never followed"),
     ({"rate_limited"}, "wait, or name another target behind this one"),
@@ -416,5 +440,4 @@ _ADVICE: tuple[tuple[set[str], str], ...] = (
     ({"5xx"}, "the server failed by itself: its log says why"),
     ({"ProtocolError"}, "is it a server of {scheme} at {base_url}? check scheme and path in {where}"),
     ({"TruncatedError"}, "the server cut its answer: see its log, and that of any proxy in between"),
-    ({"DSNError"}, "write {where}=SCHEME://[TOKEN@]HOST[:PORT][/PATH]"),
 )

@@ -56,7 +56,7 @@ COUNTS = """typeof(key) = 'text' AND typeof(failures) = 'integer' AND failures >
 SELECT = f"""SELECT CAST(key AS BLOB), min(failures, 99), min(until, failed_at + :day), failed_at, probing
     FROM cooldowns WHERE {COUNTS} ORDER BY failed_at DESC LIMIT :most"""
 PRUNE = f"""DELETE FROM cooldowns WHERE ({COUNTS}) IS NOT 1
-    OR rowid NOT IN (SELECT rowid FROM cooldowns ORDER BY failed_at DESC LIMIT :most)"""
+    OR rowid NOT IN (SELECT rowid FROM cooldowns WHERE {COUNTS} ORDER BY failed_at DESC LIMIT :most)"""
 
 # One transaction at a time, and a fork waits for it: SQLite notes in the memory of a process what the
 # process has locked, and a child would hold its parent's locks to be those of a thread that it does not have.
@@ -311,7 +311,8 @@ def _opened(path: str, writing: bool, missing: bool) -> sqlite3.Connection:
         try:
             made = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
             try:
-                os.chmod(path, 0o600)  # whatever the umask leaves of it
+                if hasattr(os, "fchmod"):
+                    os.fchmod(made, 0o600)  # whatever the umask leaves of it
             finally:
                 os.close(made)
         except FileExistsError:

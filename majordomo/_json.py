@@ -92,7 +92,7 @@ def dumps(value: Any, what: str = "the request") -> str:
     try:
         return _encode(value)
     except (TypeError, ValueError, RecursionError) as exc:
-        raise ConfigError(f"{what} cannot be written as JSON: {exc}") from exc
+        raise ConfigError(f"{what} cannot be written as JSON: {exc}", code="not_json") from exc
 
 
 def dumps_sparingly(value: Any, what: str = "the request") -> bytearray:

@@ -1,13 +1,14 @@
 """What a person sees of the command line: text that drives no terminal, and signs of life while it waits.
 
 Standard output holds results alone, and one that takes no more ends the command
-(`Unwritable`). Standard error is for people: what it does not take is dropped. Whatever
+(`Unwritable`). Standard error is for people: what it does not take is lost. Whatever
 moves (a spinner, a line of progress) is on standard error, where that is a terminal that
 can erase a line, and gone before anything else is written.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import time
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from threading import Event, Thread
     from typing import Any
 
-    from ._batch_file import Progress as Far
+    from ._batch_file import Progress
 
 PATIENCE = 1.0  # seconds of a wait that needs no sign of life
 TURN = 0.1  # seconds between two frames of the spinner
@@ -41,6 +42,17 @@ class Unwritable(Exception):
         self.quiet = quiet
 
 
+def ready() -> None:
+    """Let the standard streams take any text, and all of it; a stream that is closed stays so."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a model may say what this terminal cannot
+    if isinstance(
+        getattr(sys.stdout, "buffer", None), io.FileIO
+    ):  # unbuffered: what a write leaves over, nobody tries again
+        sys.stdout = open(sys.stdout.fileno(), "w", 1, sys.stdout.encoding, "replace", closefd=False)  # noqa: SIM115
+
+
 def is_terminal(stream: Any) -> bool:
     """Whether a stream, which may be closed, is a terminal."""
     return stream is not None and stream.isatty()
@@ -57,8 +69,8 @@ def put(text: str = "", end: str = "\n") -> None:
 
 
 def put_marked(text: str, mark: str, colour: str) -> None:
-    """A result with a mark behind it, in a colour where there are any."""
-    _written(lambda stream: stream.write(f"{shown(text, stream)}  {coloured(mark, colour, stream)}\n"))
+    """A result with a mark behind it, `""` for none, in a colour where there are any."""
+    _written(lambda stream: stream.write(shown(text, stream) + (mark and "  " + coloured(mark, colour, stream)) + "\n"))
 
 
 def put_rows(rows: Iterable[tuple[str, str]]) -> None:
@@ -95,20 +107,32 @@ def _written(write: Any) -> None:
         write(stream)
         stream.flush()
     except OSError as exc:
-        try:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # or the interpreter complains at its end
-        except OSError:
-            pass  # it is no file
+        _forget(stream)
         raise Unwritable(f"standard output: {exc.strerror}", isinstance(exc, BrokenPipeError)) from None
+
+
+def _forget(stream: Any) -> None:
+    """Let what a stream has not taken be lost, or the interpreter fails to write it at its end (status 120)."""
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), stream.fileno())
+    except OSError:
+        pass  # it is no file
 
 
 def tell(text: str) -> None:
     """A line for people, to standard error."""
     if sys.stderr is not None:
-        try:
-            print(shown(text, sys.stderr), file=sys.stderr, flush=True)
-        except OSError:
-            pass
+        _heard(sys.stderr, shown(text, sys.stderr) + "\n")
+
+
+def _heard(stream: Any, text: str) -> None:
+    """Text for people, to a stream that may take none."""
+    try:
+        stream.write(text)
+        stream.flush()
+    except OSError:
+        _forget(stream)
 
 
 def width(stream: Any) -> int:
@@ -156,27 +180,28 @@ def _moves(stream: Any) -> bool:
     return is_terminal(stream) and setting("TERM") != "dumb"
 
 
+def _is_in_front(stream: Any) -> bool:
+    """Whether a terminal is this process's to draw on, and not the shell's that runs it in the background."""
+    try:
+        return os.tcgetpgrp(stream.fileno()) == os.getpgrp()
+    except (AttributeError, OSError):
+        return True  # there are no jobs
+
+
 class _Line:
     """The last line of standard error, written anew again and again; where that cannot be, nothing."""
 
     def __init__(self) -> None:
         self._stream = sys.stderr
-        self.moves = _moves(sys.stderr)
+        self.moves = _moves(sys.stderr) and _is_in_front(sys.stderr)
 
     def draw(self, text: str) -> None:
         """Show this instead of what the line showed."""
-        self._write("\r" + clipped(text, width(self._stream) - 1) + "\x1b[K")
+        _heard(self._stream, "\r" + clipped(text, width(self._stream) - 1) + "\x1b[K")
 
     def erase(self) -> None:
         """Leave an empty line, for others to write on."""
-        self._write("\r\x1b[K")
-
-    def _write(self, text: str) -> None:
-        try:
-            self._stream.write(text)
-            self._stream.flush()
-        except OSError:
-            pass
+        _heard(self._stream, "\r\x1b[K")
 
 
 class Spinner:
@@ -213,7 +238,7 @@ class Spinner:
     def _spin(self, over: Event) -> None:
         if over.wait(PATIENCE):
             return
-        frames = FRAMES if _knows(sys.stderr, FRAMES) else PLAIN_FRAMES
+        frames = FRAMES if knows(sys.stderr, FRAMES) else PLAIN_FRAMES
         turn = 0
         while not over.is_set():
             since = f" {time.monotonic() - self._began:.0f} s"
@@ -224,19 +249,19 @@ class Spinner:
         self._line.erase()
 
 
-class Progress:
+class ProgressLine:
     """A context manager: how far many prompts have come, on one line."""
 
     def __init__(self) -> None:
         self._line, self._drawn = _Line(), 0.0
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> ProgressLine:
         return self
 
     def __exit__(self, *error: object) -> None:
         self._make_way()
 
-    def show(self, so_far: Far) -> None:
+    def show(self, so_far: Progress) -> None:
         """How far it is now; drawn now and then."""
         now = time.monotonic()
         if not self._line.moves or (self._drawn and now - self._drawn < REDRAWN):
@@ -261,9 +286,10 @@ class Progress:
             self._drawn = 0.0
 
 
-def _knows(stream: Any, text: str) -> bool:
+def knows(stream: Any, text: str) -> bool:
+    """Whether the encoding of a stream, which may be closed, has all of a text."""
     try:
-        text.encode(stream.encoding or "ascii")
+        text.encode(getattr(stream, "encoding", None) or "ascii")
     except (UnicodeEncodeError, LookupError):
         return False
     return True

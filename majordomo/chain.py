@@ -132,7 +132,7 @@ class _Targets:
             return Deadline(math.inf, "default", self.policy.clock)
         return Deadline(as_timeout(timeout), "timeout", self.policy.clock)
 
-    def watched(self: C, on_try: Callable[[str], None]) -> C:
+    def _watched(self: C, on_try: Callable[[str], None]) -> C:
         """The same chain, which tells the name of each target that it is about to ask."""
         targets = dict(zip(self.names, self.targets))
         return type(self)(targets, replace(self.policy, on_try=on_try), self._remake)

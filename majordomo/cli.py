@@ -2,7 +2,8 @@
 
 Standard output is for results alone; all else goes to standard error. Exit status:
 0 done, 1 the models failed (or standard output did), 2 wrong use, 130 interrupted. A
-mistake at the prompt is one line that says what to do; only a bug shows a traceback.
+mistake at the prompt is one line that says what to do, in a spec with two more that show
+the place; only a bug shows a traceback.
 """
 
 from __future__ import annotations
@@ -10,10 +11,22 @@ from __future__ import annotations
 import os
 import sys
 
-from ._arguments import Command, HelpGiven, Misuse, argument, count, number, seconds, size, text
+from ._arguments import Command, HelpGiven, Misuse, argument, count, file, number, seconds, size, text
 from ._frozen import copied
 from ._spec import close_to, fold, is_name
-from ._terminal import Progress, Spinner, Unwritable, is_terminal, put, put_bytes, put_marked, put_rows, tell
+from ._terminal import (
+    ProgressLine,
+    Spinner,
+    Unwritable,
+    is_terminal,
+    knows,
+    put,
+    put_bytes,
+    put_marked,
+    put_rows,
+    ready,
+    tell,
+)
 from .errors import ConfigError, DSNError, MajordomoError, ProtocolError, SpecError, UnsupportedError
 
 TYPE_CHECKING = False
@@ -30,9 +43,7 @@ NAME = (__package__ or "majordomo").rpartition(".")[2]
 
 def main(arguments: Sequence[str] | None = None, prog: str = NAME) -> int:
     """Run a command; gives its exit status. prog: how the command line is called."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a model may say what this terminal cannot
+    ready()
     try:
         return _run(list(sys.argv[1:] if arguments is None else arguments), prog)
     except HelpGiven:
@@ -50,7 +61,8 @@ def main(arguments: Sequence[str] | None = None, prog: str = NAME) -> int:
 
 
 def _complain(error: object, status: int) -> int:
-    tell(f"{NAME}: {error}")
+    told, who = str(error), getattr(error, "target", None)
+    tell(f"{NAME}: " + (told.replace(f"{who}: {who} ", f"{who} ", 1) if who else told))  # some messages begin with it
     return status
 
 
@@ -101,11 +113,11 @@ def _ask(asked: Namespace) -> int:
     model = _parsed(asked, parse)
     request = _request(asked)
     with Spinner() as spinner:
-        watched = model.watched(spinner.asks)
+        watched = model._watched(spinner.asks)
         if asked.no_stream or asked.json or request.schema is not None:
             response = watched.generate(request, timeout=asked.timeout)
             spinner.stop()
-            put(_whole(response, asked.json))
+            put(_json(response.to_dict()) if asked.json else _whole(response))
         else:
             response = _streamed(watched, request, asked.timeout, spinner)
     _warn(response.warnings)
@@ -114,14 +126,16 @@ def _ask(asked: Namespace) -> int:
     return DONE
 
 
-def _whole(response: Response, as_json: bool) -> str:
+def _whole(response: Response) -> str:
+    return (response.text or response.refusal) if response.parsed is None else _json(response.parsed)
+
+
+def _json(value: Any, indent: int | None = None) -> str:
+    """A value as JSON, with escapes where standard output does not know all of its letters."""
     import json
 
-    if as_json:
-        return json.dumps(response.to_dict(), ensure_ascii=False)
-    if response.parsed is not None:
-        return json.dumps(response.parsed, ensure_ascii=False)
-    return response.text or response.refusal
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    return text if knows(sys.stdout, text) else json.dumps(value, indent=indent)
 
 
 def _streamed(model: Any, request: Request, timeout: float | None, spinner: Spinner) -> Any:
@@ -143,13 +157,14 @@ def _streamed(model: Any, request: Request, timeout: float | None, spinner: Spin
 
 def _parsed(asked: Namespace, parse: Callable[[str], Any]) -> Any:
     """The chain of the spec that was given, or of the one in `MAJORDOMO_MODEL`."""
+    from .registry import Registry
+
     spec, source = _spec(asked.model)
     if spec is None:
         raise ConfigError("no model: say -m PROVIDER/MODEL, or set MAJORDOMO_MODEL")
-    try:
-        return parse(spec)
-    except SpecError as exc:
-        raise SpecError(f"{source}: {exc}" if source else str(exc)) from None
+    if source:
+        Registry.default().targets(spec, source)  # which quotes nothing of a variable, where `parse` would
+    return parse(spec)
 
 
 def _spec(given: str | None) -> tuple[str | None, str]:
@@ -181,7 +196,7 @@ def _request(asked: Namespace) -> Request:
 def _options(asked: Namespace) -> dict[str, Any]:
     """The options of a request that were given."""
     found = {name: getattr(asked, name) for name in ("system", "max_tokens", "temperature", "reasoning")}
-    found["schema"] = _schema(asked.schema) if asked.schema else None
+    found["schema"] = None if asked.schema is None else _schema(asked.schema)
     return {name: value for name, value in found.items() if value is not None}
 
 
@@ -230,7 +245,7 @@ def _image(asked: Namespace) -> int:
     model = _parsed(asked, parse_image)
     _check_output(asked.output)
     with Spinner() as spinner:
-        watched = model.watched(spinner.asks)
+        watched = model._watched(spinner.asks)
         drawn = watched.generate(asked.prompt, timeout=asked.timeout, size=asked.size, images=_images(asked.image))
     image = drawn.images[0]
     if asked.output == "-":
@@ -245,9 +260,11 @@ def _image(asked: Namespace) -> int:
 
 
 def _check_output(path: str) -> None:
-    """Find out before anything is paid for whether a file can be written."""
+    """Find out before anything is paid for whether a file can be written, by doing it."""
     if path == "-":
-        if sys.stdout is None or is_terminal(sys.stdout):
+        if sys.stdout is None:
+            raise Unwritable("standard output is closed")
+        if is_terminal(sys.stdout):
             raise ConfigError("a terminal shows no picture: name a file with -o FILE, or send the output to one")
         return
     folder = os.path.dirname(os.path.realpath(path))
@@ -255,27 +272,37 @@ def _check_output(path: str) -> None:
         raise ConfigError(f"{path} is a folder: name a file in it, such as {os.path.join(path, 'picture.png')}")
     if not os.path.isdir(folder):
         raise ConfigError(f"there is no folder {folder}: make it, or name another file with -o")
-    place = folder if _is_replaced(path) else path
-    if not os.access(place, os.W_OK):
-        raise ConfigError(f"{place} cannot be written: name another file with -o")
+    beside = _beside(path)
+    try:
+        if beside != path:
+            open(beside, "wb").close()
+            os.unlink(beside)
+            os.lstat(path)  # its own name may be too long
+        elif not os.access(path, os.W_OK):  # to open a pipe is to wait for its reader
+            raise ConfigError(f"{path} cannot be written: name another file with -o")
+    except FileNotFoundError:
+        pass  # so far
+    except OSError as exc:
+        raise ConfigError(f"{path} cannot be written: {exc.strerror}; name another file with -o") from exc
 
 
-def _is_replaced(path: str) -> bool:
-    """Whether a file is written beside its place first; a device is not."""
-    return os.path.isfile(path) or not os.path.exists(path)
+def _beside(path: str) -> str:
+    """Where a file is written before it takes its place; for what is no file (a pipe, a device) that itself."""
+    if os.path.exists(path) and not os.path.isfile(path):
+        return path
+    return os.path.join(os.path.dirname(os.path.realpath(path)), f".{NAME}-{os.getpid()}.part")
 
 
 def _write(path: str, data: bytes) -> None:
     """Write a file whole or not at all; what is no file gets the bytes as they are."""
-    replaced = os.path.realpath(path) if _is_replaced(path) else None  # a link stays one
-    beside = f"{replaced}.{os.getpid()}.part" if replaced else path
+    beside = _beside(path)
     try:
         with open(beside, "wb") as file:
             file.write(data)
-        if replaced:
-            os.replace(beside, replaced)
+        if beside != path:
+            os.replace(beside, os.path.realpath(path))  # a link stays one
     except BaseException as exc:
-        if replaced and os.path.exists(beside):
+        if beside != path and os.path.exists(beside):
             os.unlink(beside)
         if isinstance(exc, OSError):
             raise MajordomoError(f"{path} cannot be written: {exc.strerror}") from exc
@@ -290,9 +317,7 @@ def _models(asked: Namespace) -> int:
 
 
 def _running(asked: Namespace) -> int:
-    import json
-
-    put(json.dumps(_managed(asked, "running")(timeout=asked.timeout), indent=2, ensure_ascii=False))
+    put(_json(_managed(asked, "running")(timeout=asked.timeout), indent=2))
     return DONE
 
 
@@ -332,13 +357,13 @@ def _managed(asked: Namespace, method: str) -> Any:
 
 
 def _explain(asked: Namespace) -> int:
-    import json
-
     from ._explain import about, explain, facts, names, probed, to_dict
     from .registry import Registry
 
+    if None not in (asked.spec, asked.model):
+        raise Misuse("name one SPEC, with -m or without")
     registry = Registry.default()
-    spec, source = _spec(asked.spec)
+    spec, source = _spec(asked.model if asked.spec is None else asked.spec)
     found = names(registry) if spec is None else explain(registry, spec, asked.prog, source)
     targets = []
     for target in found.targets:
@@ -348,15 +373,12 @@ def _explain(asked: Namespace) -> int:
                 target = probed(registry, target, asked.timeout, asked.prog)
         targets.append(target)
         if not asked.json:
-            if target.state:
-                put_marked(target.name, target.state, _COLOURS[target.state])
-            else:
-                put(target.name)
+            put_marked(target.name, target.state, _COLOURS.get(target.state, ""))
             put_rows(facts(target))
             put()
     found = copied(found, targets=tuple(targets))
     if asked.json:
-        put(json.dumps(to_dict(found), indent=2, ensure_ascii=False))
+        put(_json(to_dict(found), indent=2))
     else:
         for kind, title in (("provider", "providers"), ("alias", "aliases")):
             rows = [(name.name, name.told) for name in found.names if name.kind == kind]
@@ -382,7 +404,7 @@ def _batch(asked: Namespace) -> int:
         raise Misuse("-o names a file: what stands in it is not asked again")
     if asked.input == "-" and sys.stdin is None:
         raise ConfigError("standard input is closed: name a file of questions")
-    with Progress() as progress:
+    with ProgressLine() as progress:
         try:
             found = run_batch(
                 model,
@@ -400,9 +422,7 @@ def _batch(asked: Namespace) -> int:
             return INTERRUPTED
     failed = found.failed + found.failed_before
     if failed or found.bad or is_terminal(sys.stderr):
-        before = f"{found.skipped} done before" + (
-            f", {found.failed_before} of them failed" * bool(found.failed_before)
-        )
+        before = f"{found.skipped} done before" + f", {found.failed_before} of them failed" * (found.failed_before > 0)
         again = "; --retry-failed asks the failed ones again" if failed else ""
         now = f"{found.done} answered, {found.failed} failed, {found.bad} not read"
         tell(f"{NAME}: {asked.output}: {now}, {before}{again}")
@@ -426,13 +446,13 @@ _MODEL = argument(
 )
 _OPTIONS = (
     argument("-s", "--system", metavar="TEXT", type=text, help="the system prompt"),
-    argument("--schema", metavar="FILE", help="a JSON Schema that the answer must follow"),
+    file("--schema", help="a JSON Schema that the answer must follow"),
     argument("--max-tokens", metavar="N", type=count, help="what an answer may have, thoughts included"),
     argument("--temperature", metavar="T", type=number, help="how much is left to chance, from 0"),
     argument("--reasoning", metavar="LEVEL", help="off, minimal, low, medium, high or max"),
 )
 _TIMEOUT = argument("--timeout", metavar="S", type=seconds, help="seconds for the whole call")
-_PICTURE = argument("-i", "--image", metavar="FILE", action="append", default=[], help="a picture; may stand often")
+_PICTURE = file("-i", "--image", action="append", default=[], help="a picture; may be given several times")
 _PROVIDER = argument("name", metavar="NAME", type=text, help="a provider: the part of a target before the slash")
 _MANAGE_TIMEOUT = argument("--timeout", metavar="S", type=seconds, help="seconds until it is given up (default: 30)")
 
@@ -446,8 +466,8 @@ _COMMANDS = {
     "ask": Command(
         _ask,
         "ask a question; the answer goes to standard output",
-        "The question is the argument, standard input, or both; where that is open and not meant, as in a loop of a "
-        "shell, say < /dev/null. The answer is printed as it comes, all else goes to standard error.",
+        "The question is the argument, standard input, or both. In a script whose standard input stays open (a `while "
+        "read` loop, ssh), add < /dev/null. The answer is printed as it comes, all else goes to standard error.",
         (
             'ask -m box/qwen3:14b,openai/gpt-5-mini "Why is the sky blue?"',
             'git diff | {} ask -m box/qwen3:14b "Write a commit message for this."',
@@ -474,7 +494,7 @@ _COMMANDS = {
         (
             argument("prompt", metavar="PROMPT", type=text, help="what to draw"),
             _MODEL,
-            argument("-o", "--output", metavar="FILE", required=True, help="where it goes; - for standard output"),
+            file("-o", "--output", required=True, help="where it goes; - for standard output"),
             argument("--size", metavar="WxH", type=size, help="in pixels, such as 1024x1024"),
             _PICTURE,
             _TIMEOUT,
@@ -491,10 +511,10 @@ _COMMANDS = {
             "batch -m box/qwen3:14b in.jsonl -o out.jsonl --workers 32 --timeout 120 --retry-failed",
         ),
         (
-            argument("input", metavar="IN.jsonl", help="the questions; - for standard input"),
+            file("input", metavar="IN.jsonl", help="the questions; - for standard input"),
             _MODEL,
             *_OPTIONS,
-            argument("-o", "--output", metavar="OUT.jsonl", required=True, help="where the answers go"),
+            file("-o", "--output", metavar="OUT.jsonl", required=True, help="where the answers go"),
             argument("--workers", metavar="N", type=count, default=8, help="how many are asked at once (default: 8)"),
             argument("--timeout", metavar="S", type=seconds, help="seconds for each question"),
             argument("--retry-failed", action="store_true", help="ask those again that had failed"),
@@ -532,7 +552,8 @@ _COMMANDS = {
         "or a variable is wrong, 1 if a target that was probed did not answer.",
         ("explain box/qwen3:14b,openai/gpt-5-mini", "explain --probe careful", "explain"),
         (
-            argument("spec", nargs="?", metavar="SPEC", type=text, help="what -m takes (default: MAJORDOMO_MODEL)"),
+            argument("spec", nargs="?", metavar="SPEC", type=text, help="the same as -m SPEC"),
+            _MODEL,
             argument("--probe", action="store_true", help="ask each target a tiny question"),
             argument("--timeout", metavar="S", type=seconds, default=30.0, help="seconds each has (default: 30)"),
             argument("--json", action="store_true", help="print it all as JSON"),

@@ -247,6 +247,7 @@ _KIND_OF_CODE = {
     "context_length_exceeded": ErrorKind.TOO_LONG,
     "exceed_context_size_error": ErrorKind.TOO_LONG,
     "string_above_max_length": ErrorKind.TOO_LONG,
+    "not_json": ErrorKind.INVALID,  # of ours, as are others: a request that JSON has no words for
     "request_too_large": ErrorKind.TOO_LONG,  # a 429 that no waiting helps
     "daily_quota": ErrorKind.QUOTA,  # Google's, told by the quota's id
     "billing_error": ErrorKind.QUOTA,

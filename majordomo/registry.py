@@ -101,7 +101,7 @@ class Registry:
             health = self._shared_health(health)
         if health is not None:
             self._once["health"] = health
-            if hasattr(health, "path"):  # a file's; what is in memory stays behind
+            if type(health).__module__ == f"{__package__}._health_file":  # what is in memory stays behind
                 self._settings["health"] = health
 
     @classmethod
@@ -183,7 +183,7 @@ class Registry:
         """
         return Reading(self).targets(spec, source)
 
-    def source(self, name: str) -> tuple[str, ...]:
+    def sources(self, name: str) -> tuple[str, ...]:
         """Where a provider's name comes from: `("code",)`, its variable, or `("built in", ...)`.
 
         What follows "built in" are those of the vendor's variables that count. Raises

@@ -261,7 +261,7 @@ def test_an_answer_that_json_has_no_words_for(desk):
     """Is a failure with the text of the answer."""
     desk.ask("a").run(Plays(says("Well.", ToolCall("c", "look", {"n": float("nan")}))))
     (found,) = desk.results
-    assert (found["kind"], found["partial"]) == ("config", "Well.")
+    assert (found["kind"], found["partial"]) == ("invalid", "Well.")
     assert "the answer cannot be written as JSON" in found["error"]
 
 
@@ -464,6 +464,30 @@ def test_it_stops_where_all_must_fail(desk, monkeypatch, workers):
     assert desk.results == []
     assert len(model.requests) <= 10 + NEXT * workers
     assert counts(desk.run(Does())) == (100, 0, 0, 0)
+
+
+@pytest.mark.parametrize("turn", range(5))
+def test_it_stops_or_goes_on_but_not_both(desk, monkeypatch, turn):
+    """A server that comes back just then: either nothing of its failures is written, or all of it."""
+    monkeypatch.setattr(engine, "MOST_IN_A_ROW", 10)
+    model = Does(lambda text: TransportError("down") if int(text) < 10 else text)
+    try:
+        desk.ask(*range(12)).run(model, workers=8, on_progress=lambda progress: time.sleep(0.002))
+    except MajordomoError as exc:
+        assert "stopped after 10" in str(exc)
+        assert desk.results == []
+    else:
+        assert len(desk.results) == 12
+
+
+def test_numbers_that_json_does_not_have_are_a_lines_own(desk, monkeypatch):
+    """They stop nobody else."""
+    monkeypatch.setattr(engine, "MOST_IN_A_ROW", 3)
+    with FakeServer() as server:
+        chain = majordomo.Registry({"LLM_BOX": server.dsn()}).parse("box/m")
+        desk.put(*[b'{"id": %d, "prompt": "Hi", "extra": {"n": NaN}}' % number for number in range(5)])
+        assert counts(desk.run(chain)) == (0, 5, 0, 0)
+    assert {row["kind"] for row in desk.results} == {"invalid"}
 
 
 def test_failures_that_are_no_lines_own_are_written_when_others_have_not_failed(desk):

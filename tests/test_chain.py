@@ -1165,7 +1165,7 @@ def test_a_watched_chain(ask):
     """`watched` tells each target that is about to be asked, the chain it was made from does not."""
     lab = Lab({"dead": TransportError("refused"), "busy": [APIError(429, retry_after=1), "Here."]})
     told = []
-    watched = lab.chain.watched(told.append)
+    watched = lab.chain._watched(told.append)
     assert ask(watched).text == "Here."
     assert told == ["lab/dead", "lab/busy", "lab/dead", "lab/busy"]
     lab.targets["dead"].script = ["Well."]

@@ -18,7 +18,7 @@ from types import SimpleNamespace
 import pytest
 
 from majordomo import Registry, Usage, cli
-from majordomo.testing import Reply, Status, cut, dead_port, hang
+from majordomo.testing import Drawing, Reply, Status, cut, dead_port, hang
 
 ROOT = Path(__file__).parent.parent
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01"
@@ -67,6 +67,12 @@ def shell(line: str, *arguments: str, **env: str) -> subprocess.CompletedProcess
     """A line of a shell, in which `"$@"` is the command line."""
     words = ["sh", "-c", line, "sh", *command(*arguments)]
     return subprocess.run(words, env=environ(**env), capture_output=True, text=True, encoding="utf-8", check=False)
+
+
+@pytest.fixture(params=["", "1"], ids=["buffered", "unbuffered"])
+def buffering(request):
+    """Both kinds of standard streams: those of a shell, and those of most containers."""
+    return {"PYTHONUNBUFFERED": request.param}
 
 
 # What is asked, and what comes back.
@@ -235,6 +241,17 @@ def test_image_that_cannot_be_kept(server, run, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.skipif(not hasattr(os, "pathconf"), reason="nobody tells how long a name may be here")
+def test_an_image_with_a_long_name(server, run, tmp_path):
+    """A name that is as long as any can be is written; what is longer is found out before it is paid for."""
+    longest = os.pathconf(tmp_path, "PC_NAME_MAX")
+    for length, status in ((longest, 0), (longest + 1, 2)):
+        done = run("image", "-m", "box/flux", "-o", str(tmp_path / ("n" * length)), "a dot", LLM_BOX=server.dsn())
+        assert done.returncode == status
+    assert "cannot be written: File name too long" in done.stderr
+    assert (len(server.requests), len(list(tmp_path.iterdir()))) == (1, 1)
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names here")
 def test_image_into_what_is_no_file(server, run, tmp_path):
     """A link stays a link and a pipe stays a pipe: what they lead to is written."""
@@ -318,7 +335,8 @@ def test_explain_without_a_spec(run):
     [
         (["dead/m"], 0, "healthy"),
         (["dead/m", "--probe"], 1, "start the server at"),
-        (["dead/m,bad/m", "--probe"], 2, "write LLM_BAD=SCHEME://"),
+        (["-m", "dead/m"], 0, "healthy"),
+        (["dead/m,bad/m", "--probe"], 2, "LLM_BAD is no DSN"),
         (["box/m,,x"], 2, "empty item"),
     ],
 )
@@ -346,6 +364,7 @@ WRONG = {
     "an unknown short option": ([*ASK, "-x", "Hi"], "unknown option -x"),
     "an option that is cut short": ([*ASK, "--time", "3", "Hi"], "did you mean --timeout"),
     "an option that is cut short, with its value": ([*ASK, "--sys=be kind", "Hi"], "did you mean --system"),
+    "an option like no other": ([*ASK, "--zzz", "Hi"], "known are --help, -m, --model, -s, --system, --schema"),
     "an option without its value": ([*ASK, "--timeout"], "expected one argument"),
     "a prompt without quotes": ([*ASK, "Why", "is", "this?"], "quotes"),
     "no model": (["ask", "Hi"], "MAJORDOMO_MODEL"),
@@ -376,13 +395,17 @@ WRONG = {
     "a schema that is a list": ([*ASK, "--schema", "{tmp}/list.json", "Hi"], "is an object"),
     "a schema of other bytes": ([*ASK, "--schema", "{tmp}/bytes", "Hi"], "not UTF-8"),
     "a schema without a bottom": ([*ASK, "--schema", "{tmp}/deep.json", "Hi"], "too deeply"),
+    "a schema that was forgotten": ([*ASK, "--schema", "", "Hi"], "--schema: the name of a file is empty"),
+    "a picture that was forgotten": ([*ASK, "-i", "", "Hi"], "--image: the name of a file is empty"),
     "a missing schema": ([*ASK, "--schema", "{tmp}/none", "Hi"], "No such file"),
     "no output": (["image", "-m", "box/m", "Hi"], "-o"),
+    "an output that was forgotten": (["image", "-m", "box/m", "-o", "", "Hi"], "--output: the name of a file is empty"),
     "an output in no folder": (["image", "-m", "box/m", "-o", "{tmp}/no/x.png", "Hi"], "there is no folder"),
     "an output that is a folder": (["image", "-m", "box/m", "-o", "{tmp}", "Hi"], "picture.png"),
     "a size of one side": (["image", "-m", "box/m", "-o", "{tmp}/x", "--size", "12", "Hi"], "1024x1024"),
     "nothing to draw": (["image", "-m", "box/m", "-o", "{tmp}/x", " "], "blank"),
     "no name": (["models"], "NAME"),
+    "no host": (["models", "llama-swap"], "majordomo: llama-swap names no host"),
     "a target for a name": (["models", "box/qwen3"], "majordomo models box"),
     "a target to unload": (["unload", "box/qwen3"], "majordomo unload box qwen3"),
     "a spec for a name": (["models", "box/m,cloud/m"], "majordomo models box"),
@@ -393,6 +416,7 @@ WRONG = {
     "what nothing runs on": (["running", "cloud"], "llama-swap and Ollama"),
     "what nothing is unloaded from": (["unload", "cloud"], "llama-swap and Ollama"),
     "an empty model to unload": (["unload", "box", ""], "unload takes a model's name"),
+    "two specs to explain": (["explain", "-m", "box/m", "cloud/m"], "name one SPEC"),
     "a time to explain": (["explain", "--timeout", "0"], "above 0"),
     "no workers": (["batch", "-m", "box/m", "{tmp}/words", "-o", "{tmp}/x", "--workers", "0"], "from 1"),
     "missing questions": (["batch", "-m", "box/m", "{tmp}/none", "-o", "{tmp}/x"], "No such file"),
@@ -438,8 +462,10 @@ def test_a_mistake(run, folder, case):
     [
         (b"\xff\xfe", {}, "standard input is no UTF-8"),
         (b" \n", {}, "no prompt"),
-        (b"Hi", {"MAJORDOMO_MODEL": "box/m,,"}, "MAJORDOMO_MODEL: empty item"),
-        (b"Hi", {"MAJORDOMO_MODEL": f"openai://{SECRET}@host"}, "MAJORDOMO_MODEL: "),
+        (b"Hi", {"MAJORDOMO_MODEL": "box/m,,"}, "MAJORDOMO_MODEL, item 2: empty item"),
+        (b"Hi", {"MAJORDOMO_MODEL": f"openai://{SECRET}@host"}, "MAJORDOMO_MODEL, item 1: "),
+        (b"Hi", {"MAJORDOMO_MODEL": f"{SECRET}@host/m"}, "MAJORDOMO_MODEL, item 1: "),
+        (b"Hi", {"MAJORDOMO_MODEL": f"{SECRET}/m"}, "MAJORDOMO_MODEL, item 1: unknown provider"),
     ],
 )
 def test_a_mistake_that_is_not_typed(run, stdin, env, word):
@@ -500,12 +526,12 @@ def test_the_examples_of_help_can_be_typed(run, folder, monkeypatch):
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["demo"], ["explain"], [*ASK, "--no-stream", "Hi"]])
-def test_a_reader_that_has_left(server, arguments):
+def test_a_reader_that_has_left(server, arguments, buffering):
     """A pipe that is closed at the other end stops any command, in silence."""
     there, here = os.pipe()
     os.close(there)
     with open(here, "wb") as pipe:
-        env = environ(LLM_BOX=server.dsn())
+        env = environ(LLM_BOX=server.dsn(), **buffering)
         words = command(*arguments)
         done = subprocess.run(
             words, env=env, stdin=subprocess.DEVNULL, stdout=pipe, stderr=subprocess.PIPE, check=False
@@ -516,20 +542,44 @@ def test_a_reader_that_has_left(server, arguments):
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this wants a shell, and a device that is always full")
 @pytest.mark.parametrize(("target", "word"), [("&-", "is closed"), ("/dev/full", "No space left")])
 @pytest.mark.parametrize("arguments", [[*ASK, "Hi"], ["models", "--help"]], ids=["ask", "help"])
-def test_output_that_takes_nothing(server, arguments, target, word):
+def test_output_that_takes_nothing(server, arguments, target, word, buffering):
     """Results that cannot be written are a failure that is told in one line."""
-    done = shell(f'"$@" >{target} </dev/null', *arguments, LLM_BOX=server.dsn())
+    done = shell(f'"$@" >{target} </dev/null', *arguments, LLM_BOX=server.dsn(), **buffering)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.count("\n") == 1
     assert word in done.stderr
 
 
 @pytest.mark.skipif(os.name != "posix", reason="this wants a shell")
-def test_errors_that_nobody_takes(server):
-    """Where standard error is closed a failure is told by the status alone, and not among the results."""
-    server.add(Status(400))
-    done = shell('"$@" 2>&- <&-', *ASK, "Hi", LLM_BOX=server.dsn())
-    assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
+@pytest.mark.parametrize("arguments", [[*ASK, "--no-stream", "Hi"], ["image", "-m", "box/m", "-o", "-", "Hi"]])
+def test_output_that_takes_a_part(server, tmp_path, arguments, buffering):
+    """A result of which the disk takes the beginning alone is a failure, not a shorter result."""
+    server.add(Drawing(images=[PNG + bytes(200_000)]) if "image" in arguments else Reply("word " * 40_000))
+    env = {"LLM_BOX": server.dsn(), "PYTHONDONTWRITEBYTECODE": "1", **buffering}  # bytecode would be cut, too
+    done = shell(f'ulimit -f 64; "$@" >{shlex.quote(str(tmp_path / "out"))} </dev/null', *arguments, **env)
+    assert (done.returncode, done.stderr) == (1, "majordomo: standard output: File too large\n")
+    assert 0 < (tmp_path / "out").stat().st_size < 200_000
+
+
+# A row: what is said where nobody takes it, and the status that tells it all the same.
+UNHEARD = {
+    "a mistake": (["aks"], 2),
+    "a failure": ([*ASK, "Hi"], 1),
+    "a warning": (["image", "-m", "box/m", "-o", "{tmp}/dot.jpg", "a dot"], 0),
+}
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this wants a shell, and a device that is always full")
+@pytest.mark.parametrize("target", ["&-", "/dev/full"])
+@pytest.mark.parametrize("case", UNHEARD)
+def test_errors_that_nobody_takes(server, tmp_path, case, target, buffering):
+    """Where standard error takes nothing the status tells all, and nothing goes among the results."""
+    arguments, status = UNHEARD[case]
+    if case == "a failure":
+        server.add(Status(400))
+    words = [argument.replace("{tmp}", str(tmp_path)) for argument in arguments]
+    done = shell(f'"$@" 2>{target} </dev/null', *words, LLM_BOX=server.dsn(), **buffering)
+    assert (done.returncode, done.stdout, done.stderr) == (status, "", "")
 
 
 @pytest.mark.parametrize(
@@ -553,6 +603,35 @@ def test_locales(server, env, told):
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, told, b"")
     assert server.requests[0].json["messages"][0]["content"] == "Schöne Grüße"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="this wants a shell")
+def test_output_that_is_closed_for_a_picture(server):
+    """It is found out that a picture has nowhere to go before anybody is asked for it."""
+    done = shell('"$@" >&- </dev/null', "image", "-m", "box/m", "-o", "-", "a dot", LLM_BOX=server.dsn())
+    assert (done.returncode, done.stderr) == (1, "majordomo: standard output is closed\n")
+    assert server.requests == []
+
+
+def test_json_for_any_encoding(server):
+    """JSON keeps all its letters also where standard output does not have them."""
+    server.add(Reply("Grüße"))
+    done = spawn(*ASK, "--json", "Hi", LLM_BOX=server.dsn(), PYTHONIOENCODING="ascii")
+    assert "Gr\\u00fc\\u00dfe" in done.stdout
+    assert json.loads(done.stdout)["message"]["parts"][0]["text"] == "Grüße"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a folder that is in use cannot go here")
+def test_a_folder_that_has_gone(server, tmp_path):
+    """Where the folder of the cooldowns has gone the question is asked, and `explain` tells the fault."""
+    gone = 'mkdir "$GONE"; cd "$GONE"; rmdir "$GONE"; "$@" </dev/null'
+    env = {"LLM_BOX": server.dsn(), "MAJORDOMO_HEALTH": "health.db", "GONE": str(tmp_path / "gone")}
+    done = shell(gone, *ASK, "Hi", **env)
+    assert (done.returncode, done.stdout) == (0, "Hello from the fake server.\n")
+    assert done.stderr.startswith("majordomo: cooldowns are not shared: health.db")
+    done = shell(gone, "explain", "--json", "box/m", **env)
+    assert (done.returncode, done.stderr) == (2, "")
+    assert json.loads(done.stdout)["faults"][0]["error"].startswith("cooldowns are not shared: health.db")
 
 
 def test_cooldowns_that_are_not_kept(server, tmp_path):

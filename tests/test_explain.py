@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from helpers import Clock
 
-from majordomo import ErrorKind, Model, Provider, Registry, _connection
-from majordomo._explain import _ADVICE, about, explain, facts, names, probed, to_dict
+from majordomo import APIError, ErrorKind, Model, Provider, Registry, _connection
+from majordomo._explain import _ADVICE, _fault, about, explain, facts, names, probed, to_dict
 from majordomo.testing import FakeServer, Raw, Reply, Status, cut, dead_port, hang, redirect, reset
 
 TLS = Path(__file__).parent / "data" / "tls"
@@ -111,10 +111,10 @@ def test_health_that_is_not_shared_is_a_fault(tmp_path):
 # Variables that are wrong -> words of the fault and of what to do.
 WRONG = {
     "no provider of that name": ({}, "unknown provider 'box'", "LLM_BOX=SCHEME"),
-    "no DSN": ({BOX: f"{TOKEN}@host"}, "LLM_BOX is no DSN", "write LLM_BOX=SCHEME://"),
-    "a port that is none": ({BOX: f"openai://{TOKEN}@host:port"}, "LLM_BOX: the port", "write LLM_BOX=SCHEME://"),
-    "an unknown scheme": ({BOX: f"opnai://{TOKEN}@host"}, "did you mean openai", "write LLM_BOX=SCHEME://"),
-    "an unknown option": ({BOX: "openai://host?tiemout=3"}, "did you mean timeout", "write LLM_BOX=SCHEME://"),
+    "no DSN": ({BOX: f"{TOKEN}@host"}, "LLM_BOX is no DSN", "which reads scheme://token@host"),
+    "a port that is none": ({BOX: f"openai://{TOKEN}@host:port"}, "LLM_BOX: the port", "1 to 65535"),
+    "an unknown scheme": ({BOX: f"opnai://{TOKEN}@host"}, "LLM_BOX: unknown scheme", "did you mean openai"),
+    "an unknown option": ({BOX: "openai://host?tiemout=3"}, "LLM_BOX: ", "did you mean timeout"),
     "an alias": ({BOX: "openai/gpt-5"}, "box is an alias (LLM_BOX)", "without a slash"),
     "no host": ({BOX: "llama-swap://"}, "names no host", "set LLM_BOX=llama-swap://"),
     "no CA file": ({BOX: "openai://host?ca=/no/such.pem"}, "/no/such.pem", "cannot be read"),
@@ -133,6 +133,23 @@ def test_what_is_wrong_with_a_variable(case):
     assert (bad.state, good.faults, good.token) == ("fault", (), False)
     assert TOKEN not in told(found)
     assert probed(Registry(environ), bad, 5) is bad  # nobody is asked what cannot be asked
+
+
+@pytest.mark.parametrize(
+    ("environ", "spec", "error"),
+    [
+        ({"OPENAI_API_KEY": f"Bearer {TOKEN}"}, "openai/m", "OPENAI_API_KEY: the token holds a space"),
+        ({"OPENAI_API_KEY": TOKEN, "OPENAI_BASE_URL": "host"}, "openai/m", "OPENAI_BASE_URL is no URL"),
+        ({"OLLAMA_HOST": "ftp://host"}, "ollama/m", "OLLAMA_HOST: it reads"),
+    ],
+)
+def test_what_is_wrong_with_a_vendor_s_variable(environ, spec, error):
+    """A vendor's variable is told as what it is: neither a key nor a URL is to become a DSN."""
+    found = explain(Registry(environ), spec)
+    (fault,) = found.targets[0].faults
+    assert error in fault.error
+    assert fault.advice == ""
+    assert TOKEN not in told(found)
 
 
 def test_a_missing_key_is_told_with_the_variable_to_set():
@@ -160,21 +177,54 @@ def test_the_proxy_is_told_without_its_password(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("spec", "error"),
+    ("spec", "error", "others"),
     [
-        ("box/m,,gone", "empty item"),
-        ("box/m, ring", "ring -> ring"),
-        ("box/m, careful", "LLM_CAREFUL, item 2: unknown provider"),
-        ("box/m, box", "add a slash"),
+        ("box/m,,gone", "empty item", []),
+        ("box/m, ring", "ring -> ring", []),
+        ("box/m, careful", "LLM_CAREFUL, item 2: unknown provider", ["box/n"]),
+        ("box/m, box", "add a slash", []),
     ],
 )
-def test_a_spec_that_cannot_be_read(spec, error):
+def test_a_spec_that_cannot_be_read(spec, error, others):
     """What is wrong with a spec is told, and so are those of its items that can be read."""
     registry = Registry({BOX: "llama-swap://host", "LLM_RING": "ring", "LLM_CAREFUL": "box/n, gone/m"})
-    found = explain(registry, spec, source="MAJORDOMO_MODEL")
+    found = explain(registry, spec)
     assert error in found.faults[0].error
-    assert found.faults[0].error.startswith("MAJORDOMO_MODEL: ")
+    assert [target.name for target in found.targets] == ["box/m", *others]
+
+
+@pytest.mark.parametrize("odd", [f"{TOKEN}@host/m", f"openai:{TOKEN}", f"{TOKEN}/m"])
+def test_a_spec_from_a_variable_that_cannot_be_read(odd):
+    """Of a spec that a variable holds nothing is told but what can be read."""
+    found = explain(Registry({BOX: "llama-swap://host"}), f"{odd}, box/m", source="MAJORDOMO_MODEL")
+    assert found.faults[0].error.startswith("MAJORDOMO_MODEL, item 1: ")
     assert [target.name for target in found.targets] == ["box/m"]
+    assert TOKEN not in told(found)
+
+
+def test_an_alias_that_cannot_be_read():
+    """Of an alias with a broken item all the others are told, and so are those of the aliases within."""
+    environ = {
+        BOX: "llama-swap://host",
+        "LLM_CAREFUL": f"box/a, nope/{TOKEN}, own, box/a, ring",
+        "LLM_RING": "box/c, ring",
+    }
+    registry = Registry(environ)
+    registry.register_alias("own", "box/b,,careful")
+    found = explain(registry, "careful", "butler")
+    first, second, third = found.targets
+    assert (first.name, first.aliases) == ("box/a", (("careful", "LLM_CAREFUL"),))
+    assert (second.name, second.aliases) == ("box/b", (("careful", "LLM_CAREFUL"), ("own", "code")))
+    assert (third.name, third.aliases) == ("box/c", (("careful", "LLM_CAREFUL"), ("ring", "LLM_RING")))
+    assert "LLM_CAREFUL, item 2: unknown provider" in found.faults[0].error
+    assert "`butler explain` lists the names" in found.faults[0].advice
+    assert TOKEN not in told(found)
+
+
+def test_aliases_that_grow_are_read_once():
+    """Aliases that stand twice in each other, thirty deep, are told at once, also where the last one is broken."""
+    environ = {f"LLM_A{n}": f"a{n + 1}, a{n + 1}" for n in range(30)}
+    assert explain(Registry({**environ, "LLM_A30": "nope/m"}), "a0").targets == ()
 
 
 def test_a_dsn_in_place_of_a_spec_is_not_shown():
@@ -193,7 +243,7 @@ def test_names():
     assert rows["box"] == ("provider", "LLM_BOX")
     assert rows["openai"] == ("provider", "built in, OPENAI_API_KEY")
     assert rows["fast"] == ("alias", "LLM_FAST")
-    assert "ANTHROPIC_API_KEY" in rows["anthropic"][1]
+    assert rows["anthropic"][1].startswith("built in; needs a key: set ANTHROPIC_API_KEY")
     assert "unknown provider" in rows["lost"][1]
     assert TOKEN not in told(found)
 
@@ -273,9 +323,9 @@ def test_what_to_do_about_a_server(server, case):
     assert registry.health.snapshot() == {}
 
 
-def advice_of(dsn: str) -> str:
-    """What to do about a provider that cannot be reached."""
-    registry = Registry({BOX: dsn})
+def advice_of(dsn: str, **settings) -> str:
+    """What to do about a provider that cannot be asked."""
+    registry = Registry({BOX: dsn}, **settings)
     target = probed(registry, explain(registry, "box/m").targets[0], 20)
     return target.probe.fault.advice
 
@@ -290,15 +340,87 @@ def test_what_to_do_where_nobody_answers(server, monkeypatch):
     assert f"if 127.0.0.1:{dead} is not to be asked, add ?proxy=off" in advice_of("llama-swap://box.example")
 
 
+# Variables of a vendor, and what is asked -> where it is mended that the proxy is not there, and that the key is wrong.
+VENDORS = {
+    "a key": ({"OPENAI_API_KEY": TOKEN}, "openai/m", "OPENAI_BASE_URL=https://api.openai.com/v1", "OPENAI_API_KEY"),
+    "a key and a URL": (
+        {"OPENAI_API_KEY": TOKEN, "OPENAI_BASE_URL": "https://gateway.example/v1"},
+        "openai/m",
+        "OPENAI_BASE_URL",
+        "OPENAI_API_KEY",
+    ),
+    "no variable of a URL": (
+        {"GOOGLE_API_KEY": TOKEN},
+        "gemini/m",
+        "LLM_GEMINI=gemini://KEY@generativelanguage.googleapis.com",
+        "GOOGLE_API_KEY",
+    ),
+    "a DSN": ({BOX: f"openai://{TOKEN}@box.example"}, "box/m", BOX, BOX),
+    "a DSN in place of a key": (
+        {"LLM_OPENAI": f"openai://{TOKEN}@box.example", "OPENAI_API_KEY": TOKEN},
+        "openai/m",
+        "LLM_OPENAI",
+        "LLM_OPENAI",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", VENDORS)
+def test_what_is_mended_where(server, monkeypatch, case):
+    """What is wrong with the way is mended where the host is named, and what is wrong with the key where that is."""
+    environ, spec, where, key = VENDORS[case]
+    registry = Registry(environ)
+    monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{dead_port()}")
+    before = explain(registry, spec).targets[0]
+    assert f"add ?proxy=off to {where}, or" in probed(registry, before, 20).probe.fault.advice
+    refused = _fault(APIError(401, "no"), before, "butler")
+    assert refused.advice.startswith(f"check the token in {key}, ")
+
+
+def test_what_is_mended_in_a_base_url(server):
+    """A base URL says plain http in a URL's way."""
+    registry = Registry({"OPENAI_API_KEY": TOKEN, "OPENAI_BASE_URL": f"https://{server.host}/v1"})
+    fault = probed(registry, explain(registry, "openai/m").targets[0], 20).probe.fault
+    assert fault.advice.endswith("write http:// in OPENAI_BASE_URL")
+
+
+def test_what_to_do_about_a_token_that_is_not_set(server):
+    """Where a key is wanted and none is set, there is none to be checked."""
+    server.add(Status(401))
+    assert advice_of(server.dsn(token=None)).startswith("there is no token in LLM_BOX: ")
+
+
 def test_what_to_do_about_tls(server):
     """A CA that is unknown, TLS where none is spoken, and none where it is: each is told with what to write."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(TLS / "good.pem")
     with FakeServer(ssl_context=context) as secure:
-        assert "add ?ca=FILE to LLM_BOX" in advice_of(secure.dsn("openai"))
+        assert "name it with ?ca=FILE in LLM_BOX" in advice_of(secure.dsn("openai"))
         assert "write openai:// in LLM_BOX" in advice_of(f"openai+http://t@{secure.host}")
     assert "write openai+http:// in LLM_BOX" in advice_of(f"openai://t@{server.host}")
     assert "write llama-swap:// in LLM_BOX" in advice_of(f"llama-swaps://t@{server.host}")
+
+
+@pytest.mark.parametrize(
+    ("certificate", "advice"), [("expired", "renew the server's certificate"), ("other", "names the certificate holds")]
+)
+def test_what_to_do_about_a_certificate(certificate, advice):
+    """A certificate of a known CA is mended by neither naming it again nor another one."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(TLS / f"{certificate}.pem")
+    trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # no more strict than OpenSSL is by itself
+    trusting.load_verify_locations(TLS / "ca.pem")
+    with FakeServer(ssl_context=context) as secure:
+        assert advice in advice_of(secure.dsn("openai"), ssl_context=trusting)
+
+
+def test_a_file_of_cas_that_is_not_there(monkeypatch):
+    """An SSL_CERT_FILE that names no file is told, for TLS passes over it in silence."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(TLS / "good.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", "/no/such.pem")
+    with FakeServer(ssl_context=context) as secure:
+        assert "SSL_CERT_FILE names no file" in advice_of(secure.dsn("openai"))
 
 
 # What a connection meets before TLS has begun -> words of what to do about it.

@@ -217,7 +217,7 @@ def test_whoever_watches_a_chain_stays_behind(server, monkeypatch):
     """What is told of each try is told in its own process."""
     monkeypatch.setenv("LLM_BOX", server.dsn())
     tried = []
-    chain = Registry(retries=3).parse("box/m").watched(lambda name: tried.append(name))
+    chain = Registry(retries=3).parse("box/m")._watched(lambda name: tried.append(name))
     twin = pickle.loads(pickle.dumps(chain))
     assert twin.policy.retries == 3
     twin.generate("Hi", timeout=30)

@@ -1143,17 +1143,17 @@ def test_a_spec_from_a_variable_is_not_quoted(spec):
     ],
 )
 def test_where_a_provider_comes_from(name, environ, source):
-    """`source` names the variables that made a provider, and nothing of what they hold."""
+    """`sources` names the variables that made a provider, and nothing of what they hold."""
     registry = Registry(environ)
     registry.register_provider("coded", f"openai://{SECRET}@h")
-    assert registry.source(name) == source
+    assert registry.sources(name) == source
 
 
 @pytest.mark.parametrize("name", ["nobody", "", "box/a", None])
 def test_where_nothing_comes_from(name):
     """A name that stands for no provider is a SpecError."""
     with pytest.raises(SpecError):
-        Registry({}).source(name)
+        Registry({}).sources(name)
 
 
 # Health that processes share

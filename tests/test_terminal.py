@@ -7,14 +7,14 @@ import io
 import os
 import time
 import unicodedata
-from collections import namedtuple
 from types import SimpleNamespace
 
 import pytest
 
 from majordomo import _terminal
+from majordomo._batch_file import Progress
 from majordomo._terminal import (
-    Progress,
+    ProgressLine,
     Spinner,
     Unwritable,
     clipped,
@@ -27,7 +27,6 @@ from majordomo._terminal import (
     width,
 )
 
-Far = namedtuple("Far", "total done failed skipped bad seconds rate left")
 WAIT = 20.0  # seconds that a loaded machine may take for anything here
 
 
@@ -103,16 +102,19 @@ def test_the_spinner_is_gone_when_the_wait_ends_badly(screen):
     assert screen.sent.endswith("\r\x1b[K")
 
 
-@pytest.mark.parametrize("why", ["no terminal", "dumb", "closed"])
+@pytest.mark.parametrize("why", ["no terminal", "dumb", "background", "closed"])
 def test_where_nothing_moves(screen, streams, monkeypatch, why):
-    """What is no terminal, or one that cannot erase, gets neither spinner nor progress, and no thread is begun."""
+    """What is no terminal, cannot erase, or is in use by others gets nothing that moves; no thread is begun."""
     if why == "no terminal":
         monkeypatch.setattr(Screen, "isatty", lambda self: False)
     if why == "dumb":
         monkeypatch.setenv("TERM", "dumb")
+    if why == "background":
+        monkeypatch.setattr(Screen, "fileno", lambda self: 2)
+        monkeypatch.setattr(os, "tcgetpgrp", lambda descriptor: -1, raising=False)
     if why == "closed":
         streams.stderr = None
-    with Spinner() as spinner, Progress() as progress:
+    with Spinner() as spinner, ProgressLine() as progress:
         spinner.asks("box/m")
         progress.show(so_far(done=1))
         progress.tell("a line")
@@ -135,7 +137,7 @@ def test_lines_that_move_keep_to_the_width(screen, monkeypatch, columns):
     with Spinner() as spinner:
         spinner.asks("模型/" + "長" * 50)
         until(lambda: screen.sent.count("\r") > 2)
-    with Progress() as progress:
+    with ProgressLine() as progress:
         progress.show(so_far(total=100_000, done=1234, failed=3))
     for line in screen.sent.replace("\x1b[K", "").split("\r"):
         assert sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in line) < max(int(columns), 1)
@@ -150,26 +152,15 @@ def test_the_seconds_stay_when_the_name_is_cut(screen, monkeypatch):
         assert "mm 0 s" in screen.sent
 
 
-def so_far(**counts) -> Far:
-    """How far a batch is."""
-    return Far(
-        **{
-            "total": None,
-            "done": 0,
-            "failed": 0,
-            "skipped": 0,
-            "bad": 0,
-            "seconds": 0.0,
-            "rate": 0.0,
-            "left": None,
-            **counts,
-        }
-    )
+def so_far(**counts) -> Progress:
+    """How far a batch is: nowhere, but for these counts."""
+    nowhere = {**dict.fromkeys(Progress.__match_args__, 0), "total": None, "left": None}
+    return Progress(**{**nowhere, **counts})
 
 
 def test_progress(screen):
     """Progress tells how many of how many, how fast, and for how long still; other lines stand above it."""
-    with Progress() as progress:
+    with ProgressLine() as progress:
         progress.show(so_far(total=100_000, done=349, failed=3, skipped=880, bad=2, rate=35.22, left=2804.0))
         assert screen.sent == "\r  1234/100000  1 %  35.2/s  47 min left  3 failed\x1b[K"
         progress.tell("line 7 is no JSON")
@@ -180,7 +171,7 @@ def test_progress(screen):
 @pytest.mark.parametrize(("total", "line"), [(0, "0/0  30 s"), (None, "0  30 s"), (7, "0/7  0 %  30 s")])
 def test_progress_of_nothing(screen, total, line):
     """A run in which nothing has come yet promises nothing, and shows that time passes."""
-    with Progress() as progress:
+    with ProgressLine() as progress:
         progress.show(so_far(total=total, seconds=30.4))
     assert screen.sent == f"\r  {line}\x1b[K\r\x1b[K"
 
@@ -188,7 +179,7 @@ def test_progress_of_nothing(screen, total, line):
 def test_progress_is_not_drawn_for_each_line(screen, monkeypatch):
     """A thousand lines a second cost a few looks."""
     monkeypatch.setattr(_terminal, "REDRAWN", WAIT)
-    with Progress() as progress:
+    with ProgressLine() as progress:
         for done in range(1000):
             progress.show(so_far(done=done, rate=9.0))
     assert screen.sent.count("/s") == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import compileall
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import zipapp
@@ -25,16 +26,19 @@ OF_THE_COMMAND_LINE = ("__main__.py", "cli.py", "demo.py", "_arguments.py", "_ex
 OF_ITS_BATCHES = ("_batch_file.py", "_batch_lines.py")
 OF_TESTS = ("testing.py", "_fake")
 VENDORS = ("anthropic", "google", "llamaswap", "ollama", "openai")
+SCHEMES = {**dict(zip(VENDORS, VENDORS)), "llamaswap": "llama-swap"}
 
 
 def copied(folder: Path, name: str = NAME, left_out: tuple[str, ...] = ()) -> Path:
     """A copy of the package in a folder, importable from there as `name`."""
     target = folder.joinpath(*name.split("."))
     shutil.copytree(HOME, target, ignore=shutil.ignore_patterns("__pycache__", *left_out))
+    for path in (target, *target.rglob("*")):
+        path.chmod(path.stat().st_mode | stat.S_IWUSR)  # modes are copied, too, and a checkout may be read-only
     return target
 
 
-def run(*arguments: object, cwd: Path | None = None, **env: str) -> str:
+def run(*arguments: object, cwd: Path | None = None, status: int = 0, **env: str) -> str:
     """What a fresh interpreter prints, strict about warnings, in an environment that is all but empty."""
     done = subprocess.run(
         [sys.executable, "-W", "error", "-X", "dev", *map(str, arguments)],
@@ -46,7 +50,7 @@ def run(*arguments: object, cwd: Path | None = None, **env: str) -> str:
         encoding="utf-8",
         check=False,
     )
-    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    assert (done.returncode, done.stderr) == (status, ""), done.stdout
     return done.stdout
 
 
@@ -138,6 +142,24 @@ def test_with_one_vendor(tmp_path, server, vendor):
     copied(tmp_path, "butler", without(*{*VENDORS} - {vendor}))
     ask = "import sys; sys.path.append(sys.argv[1]); import butler as b; print(b.parse('box/m').generate('Hi').text)"
     assert run(*ALONE, "-c", ask, tmp_path, LLM_BOX=server.dsn(vendor)) == "Hello from the fake server.\n"
+
+
+@pytest.mark.parametrize("vendor", VENDORS)
+def test_explain_without_a_vendor(tmp_path, vendor):
+    """`explain` tells what was left out of a copy, and all the rest as ever."""
+    copied(tmp_path, "butler", (f"*{vendor}*",))
+    env = {
+        "LLM_BOX": f"{'anthropic' if vendor == 'ollama' else 'ollama'}://host",
+        "LLM_GONE": f"{SCHEMES[vendor]}://host",
+    }
+    left_out = f"this copy was made without butler.providers.{vendor}"
+    explain = ("-S", "-m", "butler", "explain")
+    told = run(*explain, "box/m, gone/m", cwd=tmp_path, status=2, **env)
+    assert "healthy" in told.partition("gone/m")[0]
+    assert left_out in told.partition("gone/m")[2]
+    names = {line.split()[0]: line for line in run(*explain, cwd=tmp_path, **env).splitlines() if line.strip()}
+    assert left_out in names["gone"]
+    assert left_out not in names["box"]
 
 
 def test_beside_a_stranger(app, tmp_path):

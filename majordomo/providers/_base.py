@@ -48,7 +48,8 @@ class HTTPProvider(Provider):
     wire: the module that encodes and decodes for it. families: what is known of its
     models, see `Family`. limits, quirks: those of its DSN and its scheme, which win.
     own_options: what its DSN may say beside the options of all, each with the function that
-    reads it (ValueError if odd); a provider gets them among its quirks.
+    reads it (ValueError if odd); a provider gets them among its quirks. has_token: whether
+    it was given one.
     """
 
     wire: Any
@@ -79,6 +80,7 @@ class HTTPProvider(Provider):
         self.client = client
         self.quirks = quirks or {}
         self._token = token
+        self.has_token = bool(token)
         self._models: dict[str, Target] = {}
 
     def model(self, id: str) -> Target:

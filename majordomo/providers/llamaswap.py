@@ -35,6 +35,7 @@ class LlamaSwap(HTTPProvider):
 
     def __init__(self, name: str, base_url: str, token: str | None, *, quirks: Any, **more: Any) -> None:
         super().__init__(name, base_url, token or PLACEHOLDER_KEY, **more)
+        self.has_token = bool(token)
         self._chat = _Chat(self, name, base_url + "/v1", self._token, quirks=quirks, **more)
         self._sees = Told(self._asked, {})
         self.wire = self._chat.wire
