@@ -2,8 +2,7 @@
 
 Standard output is for results alone; all else goes to standard error. Exit status:
 0 done, 1 the models failed (or standard output did), 2 wrong use, 130 interrupted. A
-mistake at the prompt is one line that says what to do, in a spec with two more that show
-the place; only a bug shows a traceback.
+mistake at the prompt is one line that says what to do; only a bug shows a traceback.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = NAME) -> int:
     except Unwritable as exc:
         return FAILED if exc.quiet else _complain(exc, FAILED)
     except (SpecError, DSNError, ConfigError) as exc:
-        return _complain(exc, WRONG_USE)
+        return _complain(_on_one_line(exc), WRONG_USE)
     except MajordomoError as exc:
         return _complain(exc, FAILED)
     except OSError as exc:
@@ -64,6 +63,13 @@ def _complain(error: object, status: int) -> int:
     told, who = str(error), getattr(error, "target", None)
     tell(f"{NAME}: " + (told.replace(f"{who}: {who} ", f"{who} ", 1) if who else told))  # some messages begin with it
     return status
+
+
+def _on_one_line(error: MajordomoError) -> object:
+    """An error as it is, but for that of a spec, which shows the place on two lines more."""
+    message, _, rest = str(error).partition("\n")
+    spec, _, marks = rest.partition("\n")
+    return f"{message} (character {marks.index('^') - 3} of {spec[4:]!r})" if "^" in marks else error
 
 
 def _run(arguments: list[str], prog: str) -> int:
