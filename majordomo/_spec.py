@@ -205,6 +205,7 @@ def _may_be_dsn(spec: str) -> bool:
 
 
 def close_to(name: str, known: list[str]) -> str:
+    """The end of a message about an unknown name: those that it may have been meant for."""
     with loading:
         from difflib import get_close_matches
 
