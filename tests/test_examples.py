@@ -360,7 +360,7 @@ def test_testing_your_code(tmp_path):
     """The tests that users copy pass."""
     done = subprocess.run(
         command("-m", "pytest", "-q", "-p", "no:cacheprovider", str(FILES["testing_your_code"])),
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])},
         cwd=tmp_path,
         capture_output=True,
         text=True,
