@@ -234,10 +234,11 @@ class Tally:
 
 
 def _is_vain(outcome: Outcome) -> bool:
-    """Whether a line failed for a reason that is not its own, at any target: the next one might as well."""
+    """Whether no target that was asked blames the line for its failure: the next one might as well fail."""
     if not isinstance(outcome, MajordomoError):
         return False
-    return not {classify(outcome), *(attempt.kind for attempt in outcome.attempts)} & _OWN_KINDS
+    kinds = {attempt.kind for attempt in outcome.attempts if attempt.outcome == "failed"}
+    return not (kinds or {classify(outcome)}) & _OWN_KINDS
 
 
 class _Results:

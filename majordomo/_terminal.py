@@ -47,9 +47,8 @@ def ready() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a model may say what this terminal cannot
-    if isinstance(
-        getattr(sys.stdout, "buffer", None), io.FileIO
-    ):  # unbuffered: what a write leaves over, nobody tries again
+    # Unbuffered (PYTHONUNBUFFERED) what one write leaves over is lost, and nobody is told.
+    if isinstance(getattr(sys.stdout, "buffer", None), io.FileIO):
         sys.stdout = open(sys.stdout.fileno(), "w", 1, sys.stdout.encoding, "replace", closefd=False)  # noqa: SIM115
 
 

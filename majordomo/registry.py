@@ -316,7 +316,10 @@ class Registry:
         memo = f"{base} {token}"
         known = self._providers.get(name)
         if known is None or known[0] != memo:
-            dsn = _builtin_dsn(name, row, base, token)
+            with loading:
+                from .providers import builtin_dsn
+
+            dsn = builtin_dsn(name, row, base, token)
             needs = None
             if row.keys and not token and not base:
                 needs = f"{name} needs a key: set {row.keys[0]}, or {variable(name)}={name}://KEY@{row.host}"
@@ -498,34 +501,6 @@ def _drawer(provider: Any, origin: Origin) -> Any:
     except UnsupportedError as exc:
         error = exc.with_traceback(None)
     return Unable(origin.name, error, getattr(provider, "base_url", ""))
-
-
-def _builtin_dsn(name: str, row: Scheme, base: str | None, token: str | None) -> DSN:
-    """The DSN of a built-in provider, from its vendor's variables."""
-    source = row.base_url
-    if not base:
-        return DSN(name, token=token)
-    if row.reads_base_url:
-        with loading:
-            from importlib import import_module
-
-        module, _, function = row.reads_base_url.partition(".")
-        try:
-            read: DSN = getattr(import_module(f".providers.{module}", __package__), function)(name, base)
-        except DSNError as exc:
-            raise DSNError(f"{source}: {exc.message}") from None
-        return read
-    scheme, found, rest = base.partition("://")
-    if not found or scheme.lower() not in ("http", "https"):
-        raise DSNError(f"{source} is no URL: it begins with https:// or http://")
-    try:
-        plain = "+http" if scheme.lower() == "http" else ""
-        dsn = DSN.parse(f"{name}{plain}://{rest}")
-    except DSNError as exc:
-        raise DSNError(f"{source}: {exc.message}") from None
-    if not dsn.host:
-        raise DSNError(f"{source} names no host")
-    return DSN(name, dsn.plain, token or dsn.token, dsn.host, dsn.path, dsn.options)
 
 
 def _is_header(text: Any) -> bool:

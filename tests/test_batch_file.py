@@ -22,7 +22,10 @@ from players import LOOK, OSLO, Plays, says
 import majordomo
 from majordomo import (
     APIError,
+    Attempt,
+    ChainError,
     ConfigError,
+    ErrorKind,
     MajordomoError,
     ProtocolError,
     Request,
@@ -478,6 +481,31 @@ def test_it_stops_or_goes_on_but_not_both(desk, monkeypatch, turn):
         assert desk.results == []
     else:
         assert len(desk.results) == 12
+
+
+@pytest.mark.parametrize(
+    ("attempts", "vain"),
+    [
+        ([("failed", ErrorKind.TRANSIENT)], True),
+        ([("failed", ErrorKind.TRANSIENT), ("failed", ErrorKind.TOO_LONG)], False),
+        ([("failed", ErrorKind.TOO_LONG), ("failed", ErrorKind.TRANSIENT)], False),
+        ([("skipped", ErrorKind.UNSUPPORTED), ("failed", ErrorKind.AUTH)], True),
+        ([("skipped", None), ("failed", ErrorKind.QUOTA)], True),
+        ([("skipped", ErrorKind.UNSUPPORTED)], False),
+    ],
+)
+def test_whose_fault_the_failure_of_a_chain_is(desk, monkeypatch, attempts, vain):
+    """The line's, if any target that was asked says so; one that cannot take such lines at all says nothing."""
+    monkeypatch.setattr(engine, "MOST_IN_A_ROW", 3)
+    error = ChainError(
+        tuple(Attempt(f"box/{n}", outcome, kind, "no", 0.0) for n, (outcome, kind) in enumerate(attempts))
+    )
+    desk.ask(*range(5))
+    if vain:
+        with pytest.raises(MajordomoError, match="stopped after 3"):
+            desk.run(Does(lambda text: error))
+    else:
+        assert counts(desk.run(Does(lambda text: error))) == (0, 5, 0, 0)
 
 
 def test_numbers_that_json_does_not_have_are_a_lines_own(desk, monkeypatch):

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from helpers import Clock
-from test_health import KEY, fail, run_all
+from test_health import KEY, fail, used_at_once
 
 # What a memory owes its callers it owes them in a file, too.
 from test_health import test_a_failed_probe_doubles as test_a_failed_probe_doubles
@@ -833,19 +833,8 @@ while True:
 
 def test_threads_and_processes_at_once(path):
     """Any number of threads and memories may use one file; nobody sees an exception, and all agree in the end."""
-    memories, raised = [FileHealth(path) for _ in range(3)], []
-
-    def use(health, number):
-        try:
-            for count in range(15):
-                key = f"t{(number + count) % 5} u"
-                health.admit(key), health.due(key), fail(health, key=key), health.released(key)
-                health.snapshot(), health.succeeded(key), health.reset(f"t{count % 5}")
-        except BaseException as exc:
-            raised.append(exc)
-
-    run_all([lambda n=number: use(memories[n % 3], n) for number in range(6)])
-    assert raised == []
+    memories = [FileHealth(path) for _ in range(3)]
+    assert used_at_once(memories, 15) == []
     late = [FileHealth(path, lambda: time.monotonic() + 600) for _ in range(2)]
     for health in memories:
         health._rests_until = 0.0

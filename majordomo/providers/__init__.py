@@ -8,6 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 
 from .._loading import loading
+from ..dsn import DSN
 from ..errors import DSNError
 
 TYPE_CHECKING = False
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .._http import Client
-    from ..dsn import DSN
     from ._base import HTTPProvider
 else:
     from .._frozen import dataclass, field
@@ -136,6 +136,33 @@ def base_url_of(dsn: DSN, row: Scheme) -> str:
     if row.versions and not path.endswith(row.versions):
         path += row.versions[0]
     return f"{scheme}://{host}{path or row.path}"
+
+
+def builtin_dsn(name: str, row: Scheme, base: str | None, token: str | None) -> DSN:
+    """The DSN of a built-in provider, from its vendor's variables."""
+    source = row.base_url
+    if not base:
+        return DSN(name, token=token)
+    if row.reads_base_url:
+        module, _, function = row.reads_base_url.partition(".")
+        with loading:
+            found = import_module("." + module, __name__)
+        try:
+            read: DSN = getattr(found, function)(name, base)
+        except DSNError as exc:
+            raise DSNError(f"{source}: {exc.message}") from None
+        return read
+    scheme, marks, rest = base.partition("://")
+    if not marks or scheme.lower() not in ("http", "https"):
+        raise DSNError(f"{source} is no URL: it begins with https:// or http://")
+    try:
+        plain = "+http" if scheme.lower() == "http" else ""
+        dsn = DSN.parse(f"{name}{plain}://{rest}")
+    except DSNError as exc:
+        raise DSNError(f"{source}: {exc.message}") from None
+    if not dsn.host:
+        raise DSNError(f"{source} names no host")
+    return DSN(name, dsn.plain, token or dsn.token, dsn.host, dsn.path, dsn.options)
 
 
 def make(
